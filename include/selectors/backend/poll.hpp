@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/detail/platform.hpp>
+
+#if SELECTORS_HAS_POLL
+
+#include <selectors/backend/concept.hpp>
+#include <selectors/backend/descriptor.hpp>
+#include <selectors/detail/buffer.hpp>
+
+#include <poll.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+namespace selectors {
+
+/// poll(2): the cost of a wait grows with what is registered. No system call for a change, and no kernel
+/// object. Level and one-shot triggering.
+class poll_backend {
+ public:
+  struct entry {
+    registration* token;
+    event_bits events;
+  };
+
+  static constexpr std::string_view name = "poll";
+  static constexpr const char* wait_call = "ppoll";
+  static constexpr bool disarms_oneshot = false;
+  static constexpr bool refuses_closed = false;
+
+  static constexpr bool supports(trigger mode, bool exclusive) noexcept {
+    return mode != trigger::edge && !exclusive;
+  }
+  static bool is_open(native_handle_type handle) noexcept { return detail::is_open_descriptor(handle); }
+
+  poll_backend() noexcept = default;
+  poll_backend(poll_backend&& other) noexcept { *this = std::move(other); }
+  poll_backend& operator=(poll_backend&& other) noexcept {
+    std::swap(size_, other.size_);
+    watched_ = std::move(other.watched_);
+    tokens_ = std::move(other.tokens_);
+    ready_ = std::move(other.ready_);
+    return *this;
+  }
+
+  failure open() noexcept { return {}; }
+  failure reopen() noexcept {
+    size_ = 0;
+    return {};
+  }
+  void close() noexcept { size_ = 0; }
+  native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
+
+  failure reserve(std::size_t count, native_handle_type) noexcept {
+    const bool fits = watched_.reserve(count) && tokens_.reserve(count) && ready_.reserve(count);
+    return fits ? failure() : failure::memory();
+  }
+
+  failure add(registration& r) noexcept {
+    r.slot = static_cast<std::uint32_t>(size_++);
+    r.attached = true;
+    r.always_ready = false;
+    tokens_[r.slot] = &r;
+    watched_[r.slot] = {r.handle, to_kernel(r.interest), 0};
+    return {};
+  }
+
+  failure modify(registration& r, any_interest) noexcept {
+    watched_[r.slot].events = to_kernel(r.interest);
+    return {};
+  }
+
+  // The last one takes the place: silent entries would count against RLIMIT_NOFILE, poll(2).
+  bool remove(registration& r) noexcept {
+    r.attached = false;
+    --size_;
+    watched_[r.slot] = watched_[size_];
+    tokens_[r.slot] = tokens_[size_];
+    tokens_[r.slot]->slot = r.slot;
+    return true;
+  }
+
+  int wait(std::chrono::nanoseconds timeout) noexcept {
+    const detail::timespec_of time(timeout);
+    int left = ::ppoll(watched_.data(), static_cast<nfds_t>(size_), time.get(), nullptr);
+    if (left < 0) return -errno;
+    std::size_t found = 0;
+    for (std::size_t i = 0; left > 0 && i != size_; ++i) {
+      if (watched_[i].revents == 0) continue;
+      ready_[found++] = {tokens_[i], from_kernel(watched_[i].revents)};
+      --left;
+    }
+    return static_cast<int>(found);
+  }
+
+  void put(std::size_t i, registration& r, event_bits bits) noexcept { ready_[i] = {&r, bits}; }
+  const entry* entries() const noexcept { return ready_.data(); }
+  static registration* token(const entry& e) noexcept { return e.token; }
+  static event_bits events(const entry& e) noexcept { return e.events; }
+
+ private:
+#if defined(POLLRDHUP)
+  static constexpr int read_hangup = POLLRDHUP;
+#else
+  static constexpr int read_hangup = 0;
+#endif
+
+  // To the kernel:
+  //
+  //   read      POLLIN | POLLRDHUP
+  //   priority  POLLPRI
+  //   write     POLLOUT    no POLLRDHUP: it would wake a writer for ever once the peer is half-closed
+  //
+  static short to_kernel(any_interest what) noexcept {
+    int bits = 0;
+    if (what.events.contains(event::read)) bits |= POLLIN | read_hangup;
+    if (what.events.contains(event::priority)) bits |= POLLPRI;
+    if (what.events.contains(event::write)) bits |= POLLOUT;
+    return static_cast<short>(bits);
+  }
+
+  // From the kernel:
+  //
+  //   POLLIN    read        POLLERR    error
+  //   POLLPRI   priority    POLLHUP    hangup
+  //   POLLOUT   write       POLLRDHUP  read_hangup
+  //   POLLNVAL  the descriptor is closed; comes alone
+  //
+  static event_bits from_kernel(int bits) noexcept {
+    if ((bits & POLLNVAL) != 0) return descriptor_closed;
+    event_mask found;
+    if ((bits & POLLIN) != 0) found |= event::read;
+    if ((bits & POLLPRI) != 0) found |= event::priority;
+    if ((bits & POLLOUT) != 0) found |= event::write;
+    if ((bits & POLLERR) != 0) found |= event::error;
+    if ((bits & POLLHUP) != 0) found |= event::hangup;
+    if ((bits & read_hangup) != 0) found |= event::read_hangup;
+    return detail::mask_bits::of(found);
+  }
+
+  std::size_t size_ = 0;
+  detail::buffer<pollfd> watched_;        // dense, in no order
+  detail::buffer<registration*> tokens_;  // whose each of them is
+  detail::buffer<entry> ready_;
+};
+
+static_assert(selector_backend<poll_backend>);
+
+}  // namespace selectors
+
+#endif

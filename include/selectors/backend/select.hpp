@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/detail/platform.hpp>
+
+#if SELECTORS_HAS_SELECT
+
+#include <selectors/backend/concept.hpp>
+#include <selectors/backend/descriptor.hpp>
+#include <selectors/detail/buffer.hpp>
+
+#include <sys/select.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <cstddef>
+#include <string_view>
+#include <utility>
+
+namespace selectors {
+
+/// select(2): the cost of a wait grows with the highest number registered. No system call for a change, and
+/// no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: the kernel takes bitmaps of any
+/// length, and these are the library's own, laid out as the kernel's are, in words of unsigned long.
+class select_backend {
+ public:
+  struct entry {
+    registration* token;
+    event_bits events;
+  };
+
+  static constexpr std::string_view name = "select";
+  static constexpr const char* wait_call = "pselect";
+  static constexpr bool disarms_oneshot = false;
+  static constexpr bool refuses_closed = false;
+
+  static constexpr bool supports(trigger mode, bool exclusive) noexcept {
+    return mode != trigger::edge && !exclusive;
+  }
+  static bool is_open(native_handle_type handle) noexcept { return detail::is_open_descriptor(handle); }
+
+  select_backend() noexcept = default;
+  select_backend(select_backend&& other) noexcept { *this = std::move(other); }
+  select_backend& operator=(select_backend&& other) noexcept {
+    std::swap(words_, other.words_);
+    for (std::size_t set = 0; set != sets; ++set) {
+      wanted_[set] = std::move(other.wanted_[set]);
+      found_[set] = std::move(other.found_[set]);
+    }
+    tokens_ = std::move(other.tokens_);
+    ready_ = std::move(other.ready_);
+    return *this;
+  }
+
+  failure open() noexcept { return {}; }
+  failure reopen() noexcept {
+    for (auto& set : wanted_) std::fill_n(set.data(), words_, word{0});
+    words_ = 0;
+    return {};
+  }
+  void close() noexcept { (void)reopen(); }
+  native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
+
+  failure reserve(std::size_t count, native_handle_type handle) noexcept {
+    const place bit(handle);
+    bool fits = ready_.reserve(count) && tokens_.reserve(static_cast<std::size_t>(handle) + 1);
+    for (std::size_t set = 0; set != sets; ++set)
+      fits = fits && wanted_[set].reserve(bit.index + 1) && found_[set].reserve(bit.index + 1);
+    return fits ? failure() : failure::memory();
+  }
+
+  failure add(registration& r) noexcept {
+    r.attached = true;
+    r.always_ready = false;
+    tokens_[static_cast<std::size_t>(r.handle)] = &r;
+    words_ = std::max(words_, place(r.handle).index + 1);
+    return modify(r, {});
+  }
+
+  // To the kernel:
+  //
+  //   read      readfds
+  //   write     writefds
+  //   priority  exceptfds
+  //
+  failure modify(registration& r, any_interest) noexcept {
+    const place bit(r.handle);
+    for (std::size_t set = 0; set != sets; ++set) {
+      word& bits = wanted_[set][bit.index];
+      bits = r.interest.events.contains(event_of[set]) ? bits | bit.mask : bits & ~bit.mask;
+    }
+    return {};
+  }
+
+  bool remove(registration& r) noexcept {
+    const place bit(r.handle);
+    for (auto& set : wanted_) set[bit.index] &= ~bit.mask;
+    while (words_ != 0 && any(wanted_, words_ - 1) == 0) --words_;
+    r.attached = false;
+    return true;
+  }
+
+  // One closed descriptor makes pselect(2) fail for all, with EBADF: those are looked for one by one, told,
+  // and left out.
+  int wait(std::chrono::nanoseconds timeout) noexcept {
+    copy_wanted();
+    int count = ask(timeout);
+    std::size_t entries = 0;
+    while (count < 0 && errno == EBADF) {
+      entries = take_closed(entries);
+      count = ask(entries == 0 ? timeout : std::chrono::nanoseconds::zero());
+    }
+    if (count < 0 && entries == 0) return -errno;
+    if (count > 0) entries = take_ready(entries);
+    return static_cast<int>(entries);
+  }
+
+  void put(std::size_t i, registration& r, event_bits bits) noexcept { ready_[i] = {&r, bits}; }
+  const entry* entries() const noexcept { return ready_.data(); }
+  static registration* token(const entry& e) noexcept { return e.token; }
+  static event_bits events(const entry& e) noexcept { return e.events; }
+
+ private:
+  using word = unsigned long;
+  static constexpr std::size_t bits_of_word = sizeof(word) * CHAR_BIT;
+
+  static constexpr std::size_t sets = 3;
+  static constexpr event event_of[sets] = {event::read, event::write, event::priority};
+  using bitmaps = detail::buffer<word>[sets];
+
+  // Where the bit of a handle is.
+  struct place {
+    explicit place(native_handle_type handle) noexcept
+        : index(static_cast<std::size_t>(handle) / bits_of_word),
+          mask(word{1} << (static_cast<std::size_t>(handle) % bits_of_word)) {}
+    std::size_t index;
+    word mask;
+  };
+
+  static word any(const bitmaps& of, std::size_t index) noexcept {
+    return of[0][index] | of[1][index] | of[2][index];
+  }
+
+  // Calls `visit(handle, bit)` for each handle in any of the sets.
+  template <class Visit>
+  void for_each_in(const bitmaps& of, Visit visit) const noexcept {
+    for (std::size_t i = 0; i != words_; ++i) {
+      for (word left = any(of, i); left != 0; left &= left - 1) {
+        visit(static_cast<native_handle_type>(i * bits_of_word +
+                                              static_cast<std::size_t>(std::countr_zero(left))),
+              left & (~left + 1));
+      }
+    }
+  }
+
+  void copy_wanted() noexcept {
+    for (std::size_t set = 0; set != sets; ++set)
+      std::copy_n(wanted_[set].data(), words_, found_[set].data());
+  }
+
+  // Numbers that the process cannot have are no error to the kernel, so the sets end with a word.
+  int ask(std::chrono::nanoseconds timeout) noexcept {
+    const detail::timespec_of time(timeout);
+    const auto set = [this](std::size_t i) { return reinterpret_cast<fd_set*>(found_[i].data()); };
+    return ::pselect(static_cast<int>(words_ * bits_of_word), set(0), set(1), set(2), time.get(), nullptr);
+  }
+
+  // The sets are as they were asked with: pselect(2) leaves them on error.
+  std::size_t take_closed(std::size_t entries) noexcept {
+    for_each_in(found_, [&](native_handle_type handle, word bit) {
+      if (detail::is_open_descriptor(handle)) return;
+      for (auto& set : found_) set[place(handle).index] &= ~bit;
+      put(entries++, *tokens_[static_cast<std::size_t>(handle)], descriptor_closed);
+    });
+    return entries;
+  }
+
+  // From the kernel: the table above, read backwards. An error or a hangup is readiness alone.
+  std::size_t take_ready(std::size_t entries) noexcept {
+    for_each_in(found_, [&](native_handle_type handle, word bit) {
+      event_mask found;
+      for (std::size_t set = 0; set != sets; ++set)
+        if ((found_[set][place(handle).index] & bit) != 0) found |= event_of[set];
+      put(entries++, *tokens_[static_cast<std::size_t>(handle)], detail::mask_bits::of(found));
+    });
+    return entries;
+  }
+
+  std::size_t words_ = 0;  // in use: up to the highest handle that is watched
+  bitmaps wanted_;
+  bitmaps found_;
+  detail::buffer<registration*> tokens_;  // by handle
+  detail::buffer<entry> ready_;
+};
+
+static_assert(selector_backend<select_backend>);
+
+}  // namespace selectors
+
+#endif

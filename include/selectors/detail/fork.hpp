@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/error.hpp>
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdint>
+
+namespace selectors::detail {
+
+// How many forks lie between this process and the first one: a selector that remembers another number than
+// this is a child's copy of its parent's. Only fork(2) is seen; _Fork and a bare clone(2) run no handlers
+// (pthread_atfork(3)).
+inline constinit std::atomic<std::uint32_t> forks{1};
+inline constinit std::atomic<bool> forks_are_counted{false};
+
+// Two threads that both register the handler count each fork twice, which does no harm.
+inline failure count_forks() noexcept {
+  if (forks_are_counted.load(std::memory_order_acquire)) return {};
+  const auto in_child = [] { forks.fetch_add(1, std::memory_order_relaxed); };
+  if (pthread_atfork(nullptr, nullptr, in_child) != 0) return failure::memory();  // ENOMEM is its only error
+  forks_are_counted.store(true, std::memory_order_release);
+  return {};
+}
+
+}  // namespace selectors::detail

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/detail/buffer.hpp>
+#include <selectors/detail/record.hpp>
+#include <selectors/handle.hpp>
+
+#include <cstddef>
+
+namespace selectors::detail {
+
+// Which record a handle has. Descriptors are small numbers, the lowest that is free: a vector by number is
+// the fastest map there is. It serves calls that name a handle; the kernel's answers carry the record itself.
+class handle_table {
+ public:
+  [[nodiscard]] bool reserve(native_handle_type handle) noexcept {
+    return records_.reserve(static_cast<std::size_t>(handle) + 1);
+  }
+
+  record* find(native_handle_type handle) const noexcept {
+    const auto i = static_cast<std::size_t>(static_cast<unsigned>(handle));
+    return i < records_.capacity() ? records_[i] : nullptr;
+  }
+
+  void set(native_handle_type handle, record* r) noexcept { records_[static_cast<std::size_t>(handle)] = r; }
+
+  // The position of the first record at or after `from`, or `none`.
+  std::size_t next(std::size_t from) const noexcept {
+    while (from < records_.capacity() && records_[from] == nullptr) ++from;
+    return from < records_.capacity() ? from : none;
+  }
+  record& at(std::size_t position) const noexcept { return *records_[position]; }
+
+  static constexpr std::size_t none = static_cast<std::size_t>(-1);
+
+ private:
+  buffer<record*> records_;
+};
+
+}  // namespace selectors::detail

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cerrno>
+#include <string>
+#include <system_error>
+#include <type_traits>
+
+namespace selectors {
+
+/// What the library itself refuses. The kernel's refusals keep std::system_category() and their errno; the
+/// library's own lack of memory is std::errc::not_enough_memory. `code == std::errc::…` compares as the
+/// comments say.
+enum class errc {
+  already_registered = 1,  ///< the handle is registered with this selector      (file_exists)
+  not_registered,          ///< the handle, or this key, is not                  (no_such_file_or_directory)
+  invalid_events,   ///< asked for what is only ever reported, or for priority exclusively (invalid_argument)
+  invalid_handle,   ///< a negative handle                                (bad_file_descriptor)
+  invalid_timeout,  ///< not a number                                     (invalid_argument)
+  closed,           ///< the selector is closed, moved from, or was never opened (bad_file_descriptor)
+  forked,           ///< a child process uses its parent's selector before `reopen` (operation_not_permitted)
+};
+
+namespace detail {
+
+class selectors_error_category final : public std::error_category {
+ public:
+  const char* name() const noexcept override { return "selectors"; }
+
+  std::string message(int value) const override {
+    switch (static_cast<errc>(value)) {
+      case errc::already_registered: return "handle already registered";
+      case errc::not_registered: return "not registered";
+      case errc::invalid_events: return "these events cannot be asked for";
+      case errc::invalid_handle: return "invalid handle";
+      case errc::invalid_timeout: return "the timeout is not a number";
+      case errc::closed: return "the selector is closed";
+      case errc::forked: return "the selector belongs to the parent process; reopen it first";
+    }
+    return "unknown error";
+  }
+
+  std::error_condition default_error_condition(int value) const noexcept override {
+    switch (static_cast<errc>(value)) {
+      case errc::already_registered: return std::errc::file_exists;
+      case errc::not_registered: return std::errc::no_such_file_or_directory;
+      case errc::invalid_events:
+      case errc::invalid_timeout: return std::errc::invalid_argument;
+      case errc::invalid_handle:
+      case errc::closed: return std::errc::bad_file_descriptor;
+      case errc::forked: return std::errc::operation_not_permitted;
+    }
+    return {value, *this};
+  }
+};
+
+}  // namespace detail
+
+/// The category of `errc`, named "selectors".
+[[nodiscard]] inline const std::error_category& selectors_category() noexcept {
+  static const detail::selectors_error_category category;
+  return category;
+}
+
+[[nodiscard]] inline std::error_code make_error_code(errc value) noexcept {
+  return {static_cast<int>(value), selectors_category()};
+}
+
+/// Why a call failed, or that it did not: the cheap form in which the parts of the library, and backends,
+/// tell each other. Converts to true when there is a failure.
+class [[nodiscard]] failure {
+ public:
+  constexpr failure() noexcept = default;
+  constexpr failure(errc value) noexcept : value_(static_cast<int>(value)), origin_(origin::library) {}
+
+  /// The system call `call` (a string literal) refused with `error`, an errno.
+  static constexpr failure system(const char* call, int error) noexcept {
+    return {call, error, origin::system};
+  }
+  /// The library itself could not have memory.
+  static constexpr failure memory() noexcept { return {nullptr, ENOMEM, origin::memory}; }
+
+  constexpr explicit operator bool() const noexcept { return origin_ != origin::none; }
+
+  /// The system call that refused, or null.
+  [[nodiscard]] constexpr const char* call() const noexcept { return call_; }
+
+  [[nodiscard]] std::error_code code() const noexcept {
+    switch (origin_) {
+      case origin::library: return make_error_code(static_cast<errc>(value_));
+      case origin::system: return {value_, std::system_category()};
+      case origin::memory: return std::make_error_code(std::errc::not_enough_memory);
+      case origin::none: break;
+    }
+    return {};
+  }
+
+ private:
+  enum class origin : unsigned char { none, library, system, memory };
+
+  constexpr failure(const char* call, int value, origin from) noexcept
+      : call_(call), value_(value), origin_(from) {}
+
+  const char* call_ = nullptr;
+  int value_ = 0;
+  origin origin_ = origin::none;
+};
+
+}  // namespace selectors
+
+template <>
+struct std::is_error_code_enum<selectors::errc> : std::true_type {};
