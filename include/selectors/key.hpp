@@ -6,7 +6,7 @@
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
 
-#include <memory>
+#include <cstddef>
 #include <new>
 #include <utility>
 
@@ -53,21 +53,15 @@ struct key_access {
   // In place: what converts to Data by returning one need not even be movable.
   template <class Data, class From>
   static void construct_data(selector_key<Data>& key, From&& from) {
-    ::new (place_of(key)) Data(static_cast<Data>(std::forward<From>(from)));
+    ::new (static_cast<void*>(&key.place_)) Data(static_cast<Data>(std::forward<From>(from)));
   }
   template <class Data>
   static void construct_data(selector_key<Data>& key) {
-    ::new (place_of(key)) Data();
+    ::new (static_cast<void*>(&key.place_)) Data();
   }
   template <class Key>
   static void destroy_data(record& r) noexcept {
-    if constexpr (requires(Key & key) { key.data(); }) std::destroy_at(std::addressof(key_of<Key>(r).data()));
-  }
-
- private:
-  template <class Key>
-  static void* place_of(Key& key) noexcept {
-    return const_cast<void*>(static_cast<const volatile void*>(std::addressof(key.data())));
+    if constexpr (requires(Key & key) { key.data(); }) key_of<Key>(r).destroy_data();
   }
 };
 
@@ -87,9 +81,11 @@ class selector_key : public detail::basic_key {
 
   selector_key() noexcept {}
   ~selector_key() {}
+  void destroy_data() noexcept { data_.~Data(); }
 
   union {
     Data data_;
+    std::byte place_;  // where it is made
   };
 };
 
