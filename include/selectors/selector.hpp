@@ -150,24 +150,21 @@ class selector {
   /// of it: unregistered or paused meanwhile it is skipped, modified it is cut to that. What the loop does
   /// not reach the next select reports again. The next select ends the loop, as do `clear`, `close`, `reopen`
   /// and a move.
-  ready_range select(std::error_code& error) noexcept { return report(detail::forever, error); }
+  ready_range select(std::error_code& error) noexcept { return report(core_.select(detail::forever), error); }
 
   /// The same, for at most `timeout`, and never for less unless a signal arrived; zero or less reports what
   /// is ready now. Enormous durations are for ever; NaN is errc::invalid_timeout. Nanoseconds, where the
   /// kernel has them.
   template <class Rep, class Period>
   ready_range select(std::chrono::duration<Rep, Period> timeout, std::error_code& error) noexcept {
-    return report(detail::to_nanoseconds(timeout), error);
+    return report(wait_for(detail::to_nanoseconds(timeout)), error);
   }
 
   /// The same, until `Clock::now()` has reached `until`.
   template <class Clock, class Duration>
   ready_range select_until(std::chrono::time_point<Clock, Duration> until,
                            std::error_code& error) noexcept(noexcept(Clock::now())) {
-    failure why;
-    const detail::outcome found = wait_until(until, why);
-    error = why.code();
-    return found == detail::outcome::failed ? ready_range() : ready_range(core_);
+    return report(wait_until(until), error);
   }
 
 #if SELECTORS_EXCEPTIONS
@@ -213,19 +210,16 @@ class selector {
     return key_of(*which.found);
   }
 
-  ready_range select() { return checked(detail::forever); }
+  ready_range select() { return checked(core_.select(detail::forever), "select"); }
 
   template <class Rep, class Period>
   ready_range select(std::chrono::duration<Rep, Period> timeout) {
-    return checked(detail::to_nanoseconds(timeout));
+    return checked(wait_for(detail::to_nanoseconds(timeout)), "select");
   }
 
   template <class Clock, class Duration>
   ready_range select_until(std::chrono::time_point<Clock, Duration> until) {
-    failure why;
-    if (wait_until(until, why) == detail::outcome::failed) [[unlikely]]
-      detail::raise(why, "select_until");
-    return ready_range(core_);
+    return checked(wait_until(until), "select_until");
   }
 
   void reopen() {
@@ -355,27 +349,24 @@ class selector {
     error = failed.code();
     return failed ? nullptr : &key_of(*which.found);
   }
-  ready_range report(std::chrono::nanoseconds timeout, std::error_code& error) noexcept {
-    failure why;
-    const detail::outcome found = wait_for(timeout, why);
-    error = why.code();
-    return found == detail::outcome::failed ? ready_range() : ready_range(core_);
+  ready_range report(detail::outcome found, std::error_code& error) noexcept {
+    const bool failed = found == detail::outcome::failed;
+    error = failed ? core_.why().code() : std::error_code();
+    return failed ? ready_range() : ready_range(core_);
   }
 
-  detail::outcome wait_for(std::chrono::nanoseconds timeout, failure& why) noexcept {
-    if (timeout != detail::not_a_time) [[likely]]
-      return core_.select(
-          timeout < std::chrono::nanoseconds::zero() ? std::chrono::nanoseconds::zero() : timeout, why);
-    why = core_.usable();
-    if (!why) why = errc::invalid_timeout;
-    return detail::outcome::failed;
+  detail::outcome wait_for(std::chrono::nanoseconds timeout) noexcept {
+    if (timeout == detail::not_a_time) [[unlikely]]
+      return core_.refuse_timeout();
+    return core_.select(timeout < std::chrono::nanoseconds::zero() ? std::chrono::nanoseconds::zero()
+                                                                   : timeout);
   }
 
   template <class Clock, class Duration>
-  detail::outcome wait_until(std::chrono::time_point<Clock, Duration> until, failure& why) {
+  detail::outcome wait_until(std::chrono::time_point<Clock, Duration> until) {
     std::chrono::nanoseconds left = detail::remaining(until, Clock::now());
     for (;;) {
-      const detail::outcome found = wait_for(left, why);
+      const detail::outcome found = wait_for(left);
       if (found != detail::outcome::timed_out) return found;
       left = detail::remaining(until, Clock::now());
       if (left == std::chrono::nanoseconds::zero()) return found;
@@ -388,10 +379,9 @@ class selector {
       detail::raise(done.failed, "register_", handle);
     return *done.key;
   }
-  ready_range checked(std::chrono::nanoseconds timeout) {
-    failure why;
-    if (wait_for(timeout, why) == detail::outcome::failed) [[unlikely]]
-      detail::raise(why, "select");
+  ready_range checked(detail::outcome found, const char* operation) {
+    if (found == detail::outcome::failed) [[unlikely]]
+      detail::raise(core_.why(), operation);
     return ready_range(core_);
   }
 #endif

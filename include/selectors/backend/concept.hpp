@@ -32,65 +32,55 @@ using event_bits = std::uint32_t;
 inline constexpr event_bits descriptor_closed = 64;
 
 /// One kernel interface. It knows nothing of keys and data, allocates in `reserve` only, and never throws. A
-/// selector calls it from one thread at a time; a default-constructed or moved-from backend is closed.
+/// selector calls it from one thread at a time. A default-constructed or moved-from backend is closed.
 ///
-///  `name`          what users call it
-///  `wait_call`     the system call behind `wait`, for its errors
-///  `supports(m,x)` whether it has trigger mode m, exclusive if x
-///  `disarms_oneshot`  whether the kernel silences a one-shot when it reports it; else the selector removes
-///  it then `refuses_closed`   whether `add` fails for a descriptor that is not open; else the selector looks
-///  before `is_open(h)`    whether h is an open descriptor `open` `close` `native_handle`   the kernel
-///  object, where there is one `reopen`        a new kernel object that watches nothing, on the same number
-///  if it can; or fails and keeps the old `reserve(n, h)` room for n attached registrations and n entries,
-///  and for handle h `add(r)`        watches r.handle for r.interest; sets r.attached or r.always_ready
-///  `modify(r, was)`   r.interest was `was`: changes it, and arms it again. If it fails all is as before, but
-///  for
-///                  r.attached being false when the kernel took back neither
-///  `remove(r)`     clears r.attached; false if the kernel cannot confirm that it has forgotten the token
-///  `wait(t)`       fills the entries; their number, or a negative errno. Never returns 0 before `t` has
-///  passed;
-///                  std::chrono::nanoseconds::max() is forever
-///  `put(i, r, e)`  makes entry number i: registration r with event bits e
-///  `entries` `token(entry)` `events(entry)`   what the last wait found
+///   name               what users call it
+///   wait_call          the system call behind `wait`, for its errors
+///   supports(m, x)     whether it has trigger mode m, exclusive if x
+///   disarms_oneshot    whether the kernel silences a one-shot that it reports; else the selector removes it
+///   refuses_closed     whether `add` refuses what is not open; else the selector asks `is_open` before
+///   is_open(h)         whether h is an open descriptor
+///   open, close        the kernel object, where there is one
+///   reopen             a new one that watches nothing, on the same number if it can; or fails, keeping the old
+///   native_handle      its descriptor, or the invalid handle
+///   reserve(n, h)      room for n registrations and n entries, and for handle h
+///   add(r)             watches r.handle for r.interest; sets r.attached or, for such a file, r.always_ready
+///   modify(r, was)     takes r.interest instead of `was`, and arms it again. On failure all is as before, or
+///                      r.attached is false: the kernel took back neither
+///   remove(r)          clears r.attached; false if the kernel cannot confirm that it has forgotten the token
+///   wait(t)            fills the entries and returns their number, or -1 and errno. Not 0 before t has passed;
+///                      std::chrono::nanoseconds::max() never does
+///   put(i, r, e)       makes entry i: registration r with the bits e
+///   entries            what the last wait found, of which `token` and `events` say whose it is and what
+///
+// clang-format off
 template <class Backend>
-concept selector_backend = std::default_initializable<Backend> && std::movable<Backend> &&
+concept selector_backend =
+    std::default_initializable<Backend> && std::movable<Backend> &&
     requires(Backend b, const Backend& constant, registration& r, any_interest was, std::size_t n,
              native_handle_type handle, std::chrono::nanoseconds timeout, event_bits bits, trigger mode,
              const typename Backend::entry& entry) {
-  { Backend::name } -> std::convertible_to<std::string_view>;
-  { Backend::wait_call } -> std::convertible_to<const char*>;
-  { Backend::supports(mode, true) } -> std::same_as<bool>;
-  { Backend::disarms_oneshot } -> std::convertible_to<bool>;
-  { Backend::refuses_closed } -> std::convertible_to<bool>;
-  { b.open() }
-  noexcept->std::same_as<failure>;
-  { b.reopen() }
-  noexcept->std::same_as<failure>;
-  { b.close() }
-  noexcept;
-  { Backend::is_open(handle) }
-  noexcept->std::same_as<bool>;
-  { constant.native_handle() }
-  noexcept->std::same_as<native_handle_type>;
-  { b.reserve(n, handle) }
-  noexcept->std::same_as<failure>;
-  { b.add(r) }
-  noexcept->std::same_as<failure>;
-  { b.modify(r, was) }
-  noexcept->std::same_as<failure>;
-  { b.remove(r) }
-  noexcept->std::same_as<bool>;
-  { b.wait(timeout) }
-  noexcept->std::same_as<int>;
-  { b.put(n, r, bits) }
-  noexcept;
-  { constant.entries() }
-  noexcept->std::same_as<const typename Backend::entry*>;
-  { Backend::token(entry) }
-  noexcept->std::same_as<registration*>;
-  { Backend::events(entry) }
-  noexcept->std::same_as<event_bits>;
-};
+      { Backend::name } -> std::convertible_to<std::string_view>;
+      { Backend::wait_call } -> std::convertible_to<const char*>;
+      { Backend::supports(mode, true) } noexcept -> std::same_as<bool>;
+      { Backend::disarms_oneshot } -> std::convertible_to<bool>;
+      { Backend::refuses_closed } -> std::convertible_to<bool>;
+      { Backend::is_open(handle) } noexcept -> std::same_as<bool>;
+      { b.open() } noexcept -> std::same_as<failure>;
+      { b.close() } noexcept;
+      { b.reopen() } noexcept -> std::same_as<failure>;
+      { constant.native_handle() } noexcept -> std::same_as<native_handle_type>;
+      { b.reserve(n, handle) } noexcept -> std::same_as<failure>;
+      { b.add(r) } noexcept -> std::same_as<failure>;
+      { b.modify(r, was) } noexcept -> std::same_as<failure>;
+      { b.remove(r) } noexcept -> std::same_as<bool>;
+      { b.wait(timeout) } noexcept -> std::same_as<int>;
+      { b.put(n, r, bits) } noexcept;
+      { constant.entries() } noexcept -> std::same_as<const typename Backend::entry*>;
+      { Backend::token(entry) } noexcept -> std::same_as<registration*>;
+      { Backend::events(entry) } noexcept -> std::same_as<event_bits>;
+    };
+// clang-format on
 
 /// Whether a backend has a trigger mode, exclusive or not: for generic code to ask.
 template <class Backend, trigger Mode, bool Exclusive = false>

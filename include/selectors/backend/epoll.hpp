@@ -75,7 +75,9 @@ class epoll_backend {
   native_handle_type native_handle() const noexcept { return epoll_; }
 
   failure reserve(std::size_t count, native_handle_type) noexcept {
-    return entries_.reserve(count) ? failure() : failure::memory();
+    // The kernel takes no buffer of more bytes than an int counts (EP_MAX_EVENTS).
+    const bool fits = count <= std::numeric_limits<int>::max() / sizeof(entry) / 2 && entries_.reserve(count);
+    return fits ? failure() : failure::memory();
   }
 
   failure add(registration& r) noexcept {
@@ -113,9 +115,8 @@ class epoll_backend {
   }
 
   int wait(std::chrono::nanoseconds timeout) noexcept {
-    if (timeout == std::chrono::nanoseconds::max())
-      return result(::epoll_wait(epoll_, entries_.data(), room(), -1));
-    if (timeout.count() == 0) return result(::epoll_wait(epoll_, entries_.data(), room(), 0));
+    if (timeout == std::chrono::nanoseconds::max()) return ::epoll_wait(epoll_, entries_.data(), room(), -1);
+    if (timeout.count() == 0) return ::epoll_wait(epoll_, entries_.data(), room(), 0);
     return wait_for(timeout);
   }
 
@@ -134,9 +135,9 @@ class epoll_backend {
   //
   static event_bits events(const entry& e) noexcept {
     const std::uint32_t bits = e.events;
-    if (bits < EPOLLRDHUP) [[likely]]
+    if (bits < EPOLLERR) [[likely]]
       return bits;
-    return (bits - EPOLLRDHUP) | static_cast<event_bits>(event::read_hangup);
+    return with_details(bits);
   }
   static_assert(EPOLLIN == static_cast<int>(event::read) && EPOLLPRI == static_cast<int>(event::priority) &&
                 EPOLLOUT == static_cast<int>(event::write) && EPOLLERR == static_cast<int>(event::error) &&
@@ -168,12 +169,13 @@ class epoll_backend {
     return ::epoll_ctl(epoll_, operation, r.handle, &event) == 0 ? 0 : errno;
   }
 
-  static int result(int count) noexcept { return count < 0 ? -errno : count; }
-
-  // The kernel refuses a buffer of more bytes than an int counts: EP_MAX_EVENTS.
-  int room() const noexcept {
-    return static_cast<int>(std::min(entries_.capacity(), std::numeric_limits<int>::max() / sizeof(entry)));
+  // Seldom, so kept out of the loop.
+  SELECTORS_COLD static event_bits with_details(std::uint32_t bits) noexcept {
+    if ((bits & EPOLLRDHUP) == 0) return bits;
+    return (bits & ~static_cast<std::uint32_t>(EPOLLRDHUP)) | static_cast<event_bits>(event::read_hangup);
   }
+
+  int room() const noexcept { return static_cast<int>(entries_.capacity()); }
 
   SELECTORS_COLD int wait_for(std::chrono::nanoseconds timeout) noexcept {
     // epoll_pwait2(2) is Linux 5.11's. Not every C library declares it; old kernels answer ENOSYS, sandboxes
@@ -186,7 +188,7 @@ class epoll_backend {
       } const time{timeout.count() / 1'000'000'000, timeout.count() % 1'000'000'000};
       const auto count =
           ::syscall(call_number, epoll_, entries_.data(), room(), &time, nullptr, std::size_t{0});
-      if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return result(static_cast<int>(count));
+      if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(count);
       has_pwait2.store(false, std::memory_order_relaxed);
     }
     return wait_for_milliseconds(std::chrono::ceil<std::chrono::milliseconds>(timeout).count());
@@ -197,7 +199,7 @@ class epoll_backend {
       const auto now = static_cast<int>(std::min<std::int64_t>(left, std::numeric_limits<int>::max()));
       const int count = ::epoll_wait(epoll_, entries_.data(), room(), now);
       left -= now;
-      if (count != 0 || left == 0) return result(count);
+      if (count != 0 || left == 0) return count;
     }
   }
 

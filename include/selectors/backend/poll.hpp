@@ -89,7 +89,7 @@ class poll_backend {
   int wait(std::chrono::nanoseconds timeout) noexcept {
     const detail::timespec_of time(timeout);
     int left = ::ppoll(watched_.data(), static_cast<nfds_t>(size_), time.get(), nullptr);
-    if (left < 0) return -errno;
+    if (left < 0) return left;
     std::size_t found = 0;
     for (std::size_t i = 0; left > 0 && i != size_; ++i) {
       if (watched_[i].revents == 0) continue;

@@ -113,7 +113,7 @@ class select_backend {
       entries = take_closed(entries);
       count = ask(entries == 0 ? timeout : std::chrono::nanoseconds::zero());
     }
-    if (count < 0 && entries == 0) return -errno;
+    if (count < 0 && entries == 0) return count;
     if (count > 0) entries = take_ready(entries);
     return static_cast<int>(entries);
   }

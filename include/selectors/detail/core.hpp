@@ -62,8 +62,12 @@ class core {
   failure modify(target which, any_interest what) noexcept;
   failure remove(target which) noexcept;
 
-  // A loop over what it found is valid as long as `epoch` stays what it was afterwards.
-  outcome select(nanoseconds timeout, failure& why) noexcept;
+  // A loop over what it found is valid as long as `epoch` stays what it was afterwards. `why` tells why it failed.
+  outcome select(nanoseconds timeout) noexcept;
+  failure why() const noexcept { return why_; }
+  outcome refuse_timeout() noexcept {
+    return fail(is_of_this_process() ? failure(errc::invalid_timeout) : usable());
+  }
   std::uint64_t epoch() const noexcept { return epoch_; }
   bool has_next() const noexcept;
   record* next(event_bits& events) noexcept;
@@ -142,10 +146,12 @@ class core {
   void attach_all() noexcept;
   void arm_unreached() noexcept;
   int put_listed(int count) noexcept;
-  outcome select_with_care(nanoseconds timeout, failure& why) noexcept;
-  outcome settle(int count, nanoseconds timeout, failure& why) noexcept;
+  outcome select_with_care(nanoseconds timeout) noexcept;
+  outcome fail(failure why) noexcept;
+  outcome settle(int count, nanoseconds timeout) noexcept;
 
   const node_type* type_;
+  failure why_;
   std::uint64_t epoch_ = 0;  // ends outstanding loops; stays with the object, and only grows
   state state_;
 };
@@ -494,51 +500,50 @@ void core<Backend>::attach_all() noexcept {
 // --------------------------------------------------------------------------------------------------
 
 template <selector_backend Backend>
-inline outcome core<Backend>::select(nanoseconds timeout, failure& why) noexcept {
-  if (!is_of_this_process()) [[unlikely]] {
-    why = usable();
-    return outcome::failed;
-  }
+inline outcome core<Backend>::select(nanoseconds timeout) noexcept {
+  if (!is_of_this_process()) [[unlikely]]
+    return fail(usable());
   ++epoch_;
   if (state_.chores != 0 || state_.cursor != state_.end) [[unlikely]]
-    return select_with_care(timeout, why);
+    return select_with_care(timeout);
   const int count = state_.backend.wait(timeout);
   if (count > 0) [[likely]] {
     const entry* const first = state_.backend.entries();
     state_.cursor = first;
     state_.end = first + count;
-    if ((raised(Backend::events(*first)) & static_cast<record*>(Backend::token(*first))->fast) != 0)
-        [[likely]]
+    if ((Backend::events(*first) & static_cast<record*>(Backend::token(*first))->fast) != 0) [[likely]]
       return outcome::ready;
   }
-  return settle(count, timeout, why);
+  return settle(count, timeout);
 }
 
 template <selector_backend Backend>
-SELECTORS_COLD outcome core<Backend>::select_with_care(nanoseconds timeout, failure& why) noexcept {
+SELECTORS_COLD outcome core<Backend>::fail(failure why) noexcept {
+  why_ = why;
+  return outcome::failed;
+}
+
+template <selector_backend Backend>
+SELECTORS_COLD outcome core<Backend>::select_with_care(nanoseconds timeout) noexcept {
   arm_unreached();
   state_.cursor = state_.end = nullptr;
   destroy_retired();
   if ((state_.chores & heal_wanted) != 0) {
-    why = heal();
-    if (why) return outcome::failed;
+    if (const failure failed = heal()) return fail(failed);
   }
   const bool ready = sweep_listed();
   int count = state_.backend.wait(ready ? nanoseconds::zero() : timeout);
-  if (count == -EINTR && ready) count = 0;
-  return settle(count, timeout, why);
+  if (count < 0 && errno == EINTR && ready) count = 0;
+  return settle(count, timeout);
 }
 
 // After a wait: is there anything to report? If only what is stale ended it, it was too short.
 template <selector_backend Backend>
-SELECTORS_COLD outcome core<Backend>::settle(int count, nanoseconds timeout, failure& why) noexcept {
+SELECTORS_COLD outcome core<Backend>::settle(int count, nanoseconds timeout) noexcept {
   for (;;) {
     state_.cursor = state_.end = nullptr;
-    if (count == -EINTR) return outcome::interrupted;
-    if (count < 0) {
-      why = failure::system(Backend::wait_call, -count);
-      return outcome::failed;
-    }
+    if (count < 0)
+      return errno == EINTR ? outcome::interrupted : fail(failure::system(Backend::wait_call, errno));
     count = put_listed(count);
     if (count == 0) return outcome::timed_out;
     const entry* const first = state_.backend.entries();
@@ -549,8 +554,7 @@ SELECTORS_COLD outcome core<Backend>::settle(int count, nanoseconds timeout, fai
     for (const entry* e = first; e != state_.end; ++e) note_ghost(*static_cast<record*>(Backend::token(*e)));
     state_.cursor = state_.end = nullptr;
     if ((state_.chores & heal_wanted) != 0) {
-      why = heal();
-      if (why) return outcome::failed;
+      if (const failure failed = heal()) return fail(failed);
     }
     count = state_.backend.wait(timeout);
   }
@@ -582,7 +586,10 @@ inline record* core<Backend>::next(event_bits& events) noexcept {
   while (state_.cursor != state_.end) {
     const entry& e = *state_.cursor++;
     auto* const r = static_cast<record*>(Backend::token(e));
-    event_bits bits = raised(Backend::events(e)) & r->fast;
+    event_bits bits = Backend::events(e);
+    if (bits > askable_bits) [[unlikely]]
+      bits = raised(bits);
+    bits &= r->fast;
     if (bits == 0) [[unlikely]] {
       bits = reach(*r, Backend::events(e));
       if (bits == 0) continue;
