@@ -4,6 +4,8 @@
 // programmer writes by hand, with an index in epoll_data, or `selectors`, the same on this library. ACTIVE eventfds are
 // ready all the time. Two runs that differ in ROUNDS alone tell what a round costs, without what surrounds it.
 
+#include "handler.hpp"
+
 #include <selectors/selectors.hpp>
 
 #include <sys/epoll.h>
@@ -17,15 +19,6 @@
 #include <vector>
 
 namespace {
-
-struct counter {
-  std::uint64_t events = 0;
-};
-
-// The optimizer must believe that anybody may change the object.
-void escape(void* object) { asm volatile("" : : "g"(object) : "memory"); }
-
-[[gnu::noinline]] void handle(counter& one, bool readable) { one.events += readable; }
 
 void run_raw(const std::vector<int>& handles, long rounds) {
   std::vector<counter> counters(handles.size());

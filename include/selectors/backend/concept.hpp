@@ -51,7 +51,8 @@ inline constexpr event_bits descriptor_closed = 64;
 ///   wait(t)            fills the entries and returns their number, or -1 and errno. Not 0 before t has passed;
 ///                      std::chrono::nanoseconds::max() never does
 ///   put(i, r, e)       makes entry i: registration r with the bits e
-///   entries            what the last wait found, of which `token` and `events` say whose it is and what
+///   entries            what the last wait found, of which `token` says whose it is, `events` what it is, and
+///   bits(entry)        the same as far as it is read, priority and write alone; more than these if there is more
 ///
 // clang-format off
 template <class Backend>
@@ -79,6 +80,7 @@ concept selector_backend =
       { constant.entries() } noexcept -> std::same_as<const typename Backend::entry*>;
       { Backend::token(entry) } noexcept -> std::same_as<registration*>;
       { Backend::events(entry) } noexcept -> std::same_as<event_bits>;
+      { Backend::bits(entry) } noexcept -> std::same_as<event_bits>;
     };
 // clang-format on
 

@@ -126,6 +126,7 @@ class epoll_backend {
   }
   const entry* entries() const noexcept { return entries_.data(); }
   static registration* token(const entry& e) noexcept { return static_cast<registration*>(e.data.ptr); }
+  static std::uint32_t bits(const entry& e) noexcept { return e.events; }
 
   // From the kernel. The first five are equal to ours:
   //
@@ -134,10 +135,8 @@ class epoll_backend {
   //   EPOLLOUT      write           EPOLLRDHUP    read_hangup
   //
   static event_bits events(const entry& e) noexcept {
-    const std::uint32_t bits = e.events;
-    if (bits < EPOLLERR) [[likely]]
-      return bits;
-    return with_details(bits);
+    if ((e.events & EPOLLRDHUP) == 0) return e.events;
+    return (e.events & ~static_cast<std::uint32_t>(EPOLLRDHUP)) | static_cast<event_bits>(event::read_hangup);
   }
   static_assert(EPOLLIN == static_cast<int>(event::read) && EPOLLPRI == static_cast<int>(event::priority) &&
                 EPOLLOUT == static_cast<int>(event::write) && EPOLLERR == static_cast<int>(event::error) &&
@@ -167,12 +166,6 @@ class epoll_backend {
     event.events = to_kernel(r.interest);
     event.data.ptr = &r;
     return ::epoll_ctl(epoll_, operation, r.handle, &event) == 0 ? 0 : errno;
-  }
-
-  // Seldom, so kept out of the loop.
-  SELECTORS_COLD static event_bits with_details(std::uint32_t bits) noexcept {
-    if ((bits & EPOLLRDHUP) == 0) return bits;
-    return (bits & ~static_cast<std::uint32_t>(EPOLLRDHUP)) | static_cast<event_bits>(event::read_hangup);
   }
 
   int room() const noexcept { return static_cast<int>(entries_.capacity()); }

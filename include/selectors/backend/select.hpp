@@ -121,6 +121,7 @@ class select_backend {
   void put(std::size_t i, registration& r, event_bits bits) noexcept { ready_[i] = {&r, bits}; }
   const entry* entries() const noexcept { return ready_.data(); }
   static registration* token(const entry& e) noexcept { return e.token; }
+  static event_bits bits(const entry& e) noexcept { return e.events; }
   static event_bits events(const entry& e) noexcept { return e.events; }
 
  private:

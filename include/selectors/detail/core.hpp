@@ -35,6 +35,12 @@ struct target {
   failure missing() const noexcept { return handle < 0 ? errc::invalid_handle : errc::not_registered; }
 };
 
+// What a step of a loop arrives at; null at the end.
+struct reached {
+  record* found = nullptr;
+  event_bits events = 0;
+};
+
 enum class outcome : std::uint8_t { ready, timed_out, interrupted, failed };
 
 // Everything of a selector that does not depend on the type of its data: the keys, the rules of what is
@@ -70,7 +76,7 @@ class core {
   }
   std::uint64_t epoch() const noexcept { return epoch_; }
   bool has_next() const noexcept;
-  record* next(event_bits& events) noexcept;
+  reached next() noexcept;
 
   const handle_table& keys() const noexcept { return state_.keys; }
   std::size_t size() const noexcept { return state_.size; }
@@ -149,6 +155,7 @@ class core {
   outcome select_with_care(nanoseconds timeout) noexcept;
   outcome fail(failure why) noexcept;
   outcome settle(int count, nanoseconds timeout) noexcept;
+  reached next_with_care() noexcept;
 
   const node_type* type_;
   failure why_;
@@ -500,7 +507,7 @@ void core<Backend>::attach_all() noexcept {
 // --------------------------------------------------------------------------------------------------
 
 template <selector_backend Backend>
-inline outcome core<Backend>::select(nanoseconds timeout) noexcept {
+SELECTORS_HOT outcome core<Backend>::select(nanoseconds timeout) noexcept {
   if (!is_of_this_process()) [[unlikely]]
     return fail(usable());
   ++epoch_;
@@ -511,7 +518,7 @@ inline outcome core<Backend>::select(nanoseconds timeout) noexcept {
     const entry* const first = state_.backend.entries();
     state_.cursor = first;
     state_.end = first + count;
-    if ((Backend::events(*first) & static_cast<record*>(Backend::token(*first))->fast) != 0) [[likely]]
+    if ((Backend::bits(*first) & static_cast<record*>(Backend::token(*first))->fast) != 0) [[likely]]
       return outcome::ready;
   }
   return settle(count, timeout);
@@ -580,24 +587,30 @@ bool core<Backend>::has_next() const noexcept {
   return false;
 }
 
-// The next entry that has something left to report, and what; null at the end.
+// The next entry that has something left to report.
 template <selector_backend Backend>
-inline record* core<Backend>::next(event_bits& events) noexcept {
-  while (state_.cursor != state_.end) {
-    const entry& e = *state_.cursor++;
-    auto* const r = static_cast<record*>(Backend::token(e));
-    event_bits bits = Backend::events(e);
-    if (bits > askable_bits) [[unlikely]]
-      bits = raised(bits);
-    bits &= r->fast;
-    if (bits == 0) [[unlikely]] {
-      bits = reach(*r, Backend::events(e));
-      if (bits == 0) continue;
-    }
-    events = bits;
-    return r;
+SELECTORS_HOT reached core<Backend>::next() noexcept {
+  if (state_.cursor == state_.end) return {};
+  const entry& e = *state_.cursor++;
+  auto* const r = static_cast<record*>(Backend::token(e));
+  if (const auto bits = Backend::bits(e); bits <= askable_bits) [[likely]] {
+    if (const event_bits told = bits & r->fast; told != 0) [[likely]]
+      return {r, told};
   }
-  return nullptr;
+  return next_with_care();
+}
+
+// From the entry just passed on: one with an error, or a one-shot, or nothing to report.
+template <selector_backend Backend>
+SELECTORS_COLD reached core<Backend>::next_with_care() noexcept {
+  for (const entry* e = state_.cursor - 1; e != state_.end; state_.cursor = ++e) {
+    record& r = *static_cast<record*>(Backend::token(*e));
+    const event_bits told = reach(r, Backend::events(*e));
+    if (told == 0) continue;
+    state_.cursor = e + 1;
+    return {&r, told};
+  }
+  return {};
 }
 
 template <selector_backend Backend>

@@ -23,3 +23,5 @@
 
 // Out of line and out of the way: what a program does seldom must not slow what it does always.
 #define SELECTORS_COLD [[gnu::cold, gnu::noinline]]
+// In line, whatever the compiler thinks of it: the few lines that run for each event.
+#define SELECTORS_HOT [[gnu::always_inline]] inline

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <selectors/detail/core.hpp>
+#include <selectors/detail/platform.hpp>
 #include <selectors/event.hpp>
 #include <selectors/key.hpp>
 
@@ -26,15 +27,15 @@ class ready_range {
     iterator() noexcept = default;
 
     value_type operator*() const noexcept {
-      return {key_access::key_of<selector_key<Data>>(*reached_), mask_bits::mask(events_)};
+      return {key_access::key_of<selector_key<Data>>(*reached_.found), mask_bits::mask(reached_.events)};
     }
-    iterator& operator++() noexcept {
-      reached_ = epoch_ == core_->epoch() ? core_->next(events_) : nullptr;
+    SELECTORS_HOT iterator& operator++() noexcept {
+      reached_ = epoch_ == core_->epoch() ? core_->next() : reached();
       return *this;
     }
     void operator++(int) noexcept { ++*this; }
     friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept {
-      return it.reached_ == nullptr;
+      return it.reached_.found == nullptr;
     }
 
    private:
@@ -45,8 +46,7 @@ class ready_range {
 
     core<Backend>* core_ = nullptr;
     std::uint64_t epoch_ = 0;
-    record* reached_ = nullptr;
-    event_bits events_ = 0;
+    reached reached_;
   };
 
   ready_range() noexcept = default;

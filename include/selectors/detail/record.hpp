@@ -2,7 +2,7 @@
 #pragma once
 
 #include <selectors/backend/concept.hpp>
-#include <selectors/detail/platform.hpp>
+
 #include <selectors/event.hpp>
 
 #include <cstdint>
@@ -21,7 +21,7 @@ constexpr event_bits reportable(event_mask asked) noexcept {
 
 // An error or a hangup raises whatever may have been asked for: code that watches only that sees every
 // failure.
-SELECTORS_COLD constexpr event_bits raised(event_bits bits) noexcept {
+constexpr event_bits raised(event_bits bits) noexcept {
   return (bits & mask_bits::of(event::error | event::hangup)) != 0 ? bits | askable_bits : bits;
 }
 
