@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSL-1.0
+
+// No error is missed, and nothing unasked is told: the kernel made to produce each row of the backends' tables.
+
+#include "support/catch.hpp"
+#include "support/descriptors.hpp"
+#include "support/expect.hpp"
+
+#include <vector>
+
+using namespace selectors;
+using namespace support;
+
+namespace {
+
+constexpr auto read_write = event::read | event::write;
+constexpr auto details = event::error | event::hangup | event::read_hangup;
+
+// What a fresh selector reports of one handle, for each of the masks that can be asked for; checks what holds for all:
+// nothing is raised but what was asked for, and read_hangup comes with read only.
+template <class Backend>
+event_mask seen(const descriptor& handle, event_mask asked) {
+  selector<void, Backend> sel;
+  sel.register_(handle, asked);
+  const readiness found = ready(sel, 0s);
+  const event_mask events = found.empty() ? event_mask() : found.begin()->second;
+  CHECK((events & askable - asked).empty());
+  if (!asked.contains(event::read)) CHECK_FALSE(events.contains(event::read_hangup));
+  CHECK(ready(sel, 0s) == found);  // level-triggered: as long as it lasts
+  return events;
+}
+
+// The raised events for each mask are `raised` cut to the mask; select(2) knows no details.
+template <class Backend>
+void expect_seen(const descriptor& handle, event_mask raised, event_mask detail = {}) {
+  for (const event_mask asked : {event_mask(event::read), event_mask(event::write), read_write, askable}) {
+    const event_mask events = seen<Backend>(handle, asked);
+    INFO("asked " << asked << ", found " << events);
+    CHECK((events & askable) == (raised & asked));
+    event_mask expected = is_select<Backend> ? event_mask() : detail;
+    if (!asked.contains(event::read)) expected -= event::read_hangup;
+    CHECK((events & details) == expected);
+  }
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a pipe: data, room, and neither", "[events]", backends) {
+  auto pipe = make_pipe();
+  expect_seen<TestType>(pipe.reader, {});
+  expect_seen<TestType>(pipe.writer, event::write);
+  fill(pipe.writer);
+  expect_seen<TestType>(pipe.reader, event::read);
+  expect_seen<TestType>(pipe.writer, {});
+}
+
+TEMPLATE_LIST_TEST_CASE("a pipe whose writer is gone hangs up", "[events]", backends) {
+  auto pipe = make_pipe();
+  pipe.writer.close();
+  // Raises priority too; but select(2) shows it as readiness to read alone.
+  for (const event_mask asked : {event_mask(event::read), event::read | event::priority}) {
+    const event_mask events = seen<TestType>(pipe.reader, asked);
+    CHECK((events & askable) == (is_select<TestType> ? event_mask(event::read) : asked));
+    CHECK(events.contains(event::hangup) == !is_select<TestType>);
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("a pipe whose reader is gone is an error, and raises what was asked for", "[events]",
+                        backends) {
+  auto pipe = make_pipe();
+  pipe.reader.close();
+  for (const event_mask asked : {event_mask(event::read), event_mask(event::write), read_write}) {
+    const event_mask events = seen<TestType>(pipe.writer, asked);
+    CHECK((events & askable) == asked);
+    CHECK(events.contains(event::error) == !is_select<TestType>);
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("a socket pair: data, room, and both", "[events]", backends) {
+  auto [first, second] = make_socket_pair();
+  expect_seen<TestType>(first, event::write);
+  write_byte(second);
+  expect_seen<TestType>(first, read_write);
+  fill(first);
+  expect_seen<TestType>(first, event::read);
+}
+
+TEMPLATE_LIST_TEST_CASE("a half-closed peer is readable, and wakes no writer whose buffer is full",
+                        "[events]", backends) {
+  auto [client, server] = make_tcp_pair();
+  fill(server);
+  checked(::shutdown(client.get(), SHUT_WR), "shutdown");
+  selector<void, TestType> sel;
+  sel.register_(server, event::read);
+  const readiness found = ready(sel);
+  REQUIRE(found.size() == 1);
+  CHECK(found.at(server.get()) ==
+        (is_select<TestType> ? event_mask(event::read) : event::read | event::read_hangup));
+  sel.modify(server, event::write);
+  expect_idle_for(sel, 20ms);
+  CHECK(seen<TestType>(server, event::write).empty());
+}
+
+TEMPLATE_LIST_TEST_CASE("a peer that closed is readable and writable", "[events]", backends) {
+  auto [client, server] = make_tcp_pair();
+  client.close();
+  selector<void, TestType> sel;
+  sel.register_(server, read_write);
+  expect_raised(sel, {{server.get(), read_write}});
+}
+
+TEMPLATE_LIST_TEST_CASE("a reset is seen by readers and by writers", "[events]", backends) {
+  auto [client, server] = make_tcp_pair();
+  fill(server);
+  const linger at_once{1, 0};
+  checked(::setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), "setsockopt");
+  client.close();
+  selector<void, TestType> sel;
+  sel.register_(server, event::write);
+  expect_raised(sel, {{server.get(), event::write}});
+  CHECK(seen<TestType>(server, event::read).contains(event::read));
+  const event_mask both = seen<TestType>(server, read_write);
+  CHECK((both & askable) == read_write);
+  CHECK((both & event::error).empty() == is_select<TestType>);
+}
+
+TEMPLATE_LIST_TEST_CASE("a refused connect is seen by readers and by writers", "[events]", backends) {
+  sockaddr_in address;
+  {
+    const descriptor nobody = make_socket();
+    address = bound(nobody);
+  }
+  const descriptor client = make_socket();
+  CHECK(::connect(client.get(), generic(address), sizeof address) < 0);
+  selector<void, TestType> sel;
+  sel.register_(client, event::write);
+  expect_raised(sel, {{client.get(), event::write}});
+  CHECK((seen<TestType>(client, event::read) & askable) == event::read);
+  const event_mask both = seen<TestType>(client, read_write);
+  CHECK((both & askable) == read_write);
+  CHECK((both & event::error).empty() == is_select<TestType>);
+}
+
+TEMPLATE_LIST_TEST_CASE("a UDP socket with a pending error is seen by readers and by writers", "[events]",
+                        backends) {
+  sockaddr_in address;
+  {
+    const descriptor nobody = make_socket(SOCK_DGRAM);
+    address = bound(nobody);
+  }
+  const descriptor socket = make_socket(SOCK_DGRAM);
+  checked(::connect(socket.get(), generic(address), sizeof address), "connect");
+  write_byte(socket);  // answered by ICMP, port unreachable
+  selector<void, TestType> sel;
+  sel.register_(socket, event::read);
+  expect_raised(sel, {{socket.get(), event::read}});
+  const event_mask both = seen<TestType>(socket, read_write);
+  CHECK((both & askable) == read_write);
+  CHECK((both & event::error).empty() == is_select<TestType>);
+}
+
+TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
+  auto [client, server] = make_tcp_pair();
+  const char byte = 'u';
+  checked(static_cast<int>(::send(client.get(), &byte, 1, MSG_OOB)), "send");
+  selector<void, TestType> sel;
+  sel.register_(server, event::priority);
+  expect_ready(sel, {{server.get(), event::priority}});
+  sel.modify(server, event::priority | event::write);
+  expect_ready(sel, {{server.get(), event::priority | event::write}});
+}
+
+TEMPLATE_LIST_TEST_CASE("a listening socket is readable when a connection waits", "[events]", backends) {
+  listener server;
+  selector<void, TestType> sel;
+  sel.register_(server.socket, read_write);
+  expect_idle(sel);
+  const descriptor client = server.connect();
+  expect_ready(sel, {{server.socket.get(), event::read}});
+}
+
+TEMPLATE_LIST_TEST_CASE("a socket that was never connected hangs up, which raises what was asked for",
+                        "[events]", backends) {
+  const descriptor socket = make_socket();
+  for (const event_mask asked : {event_mask(event::write), read_write}) {
+    const event_mask events = seen<TestType>(socket, asked);
+    CHECK((events & askable) == asked);
+    CHECK(events.contains(event::hangup) == !is_select<TestType>);
+  }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSL-1.0
+
+// Nothing that a child process does reaches its parent's kernel object.
+
+#include "support/catch.hpp"
+#include "support/child.hpp"
+#include "support/descriptors.hpp"
+#include "support/expect.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <vector>
+
+using namespace selectors;
+using namespace support;
+
+TEMPLATE_LIST_TEST_CASE("a child is refused what would use its parent's kernel object", "[fork]", backends) {
+  selector<void, TestType> sel;
+  auto pipe = make_pipe();
+  auto other = make_pipe();
+  sel.register_(pipe.reader, event::read);
+  CHECK(in_child([&] {
+          std::error_code error;
+          sel.select(error);
+          if (error != errc::forked) return 1;
+          sel.select(0s, error);
+          if (error != errc::forked) return 2;
+          sel.register_(other.reader, event::read, error);
+          if (error != errc::forked) return 3;
+          sel.register_(-1, event::read, error);
+          if (error != errc::forked) return 4;
+          sel.modify(pipe.reader, event::write, error);
+          if (error != errc::forked) return 5;
+          sel.modify(pipe.reader, event::read, error);
+          if (error != errc::forked) return 6;
+          return sel.is_open() && sel.contains(pipe.reader) && sel.size() == 1 ? 0 : 7;
+        }) == 0);
+}
+
+TEMPLATE_LIST_TEST_CASE("what a child unregisters, clears or closes stays registered with its parent",
+                        "[fork]", backends) {
+  selector<void, TestType> sel;
+  auto pipes = make_pipes(2);
+  for (auto& [reader, writer] : pipes) {
+    sel.register_(reader, event::read);
+    write_byte(writer);
+  }
+  const int how = GENERATE(0, 1, 2, 3);
+  CHECK(in_child([&] {
+          std::error_code error;
+          if (how == 0) sel.unregister(pipes[0].reader, error);
+          if (how == 1) sel.clear();
+          if (how == 2) sel.close();
+          if (how == 3) selector<void, TestType>(std::move(sel));
+          return error ? 1 : 0;
+        }) == 0);
+  CHECK(ready(sel).size() == 2);
+}
+
+TEMPLATE_LIST_TEST_CASE("a child that reopens has the same keys and disturbs its parent in nothing", "[fork]",
+                        backends) {
+  selector<int, TestType> sel;
+  auto pipes = make_pipes(3);
+  for (auto& [reader, writer] : pipes) {
+    sel.register_(reader, event::read, reader.get());
+    write_byte(writer);
+  }
+  sel.modify(pipes[2].reader, oneshot(event::read));
+  CHECK(in_child([&] {
+          std::error_code error;
+          sel.unregister(pipes[0].reader, error);
+          if (error) return 1;
+          sel.reopen(error);
+          if (error) return 2;
+          int found = 0;
+          for (auto [key, events] : sel.select(10s, error)) found += key.data() == key.handle() ? 1 : 100;
+          if (error || found != 2) return 3;
+          sel.unregister(pipes[1].reader, error);
+          if (error) return 4;
+          sel.modify(pipes[2].reader, event::write, error);
+          return error ? 5 : 0;
+        }) == 0);
+  CHECK(ready(sel).size() == 3);
+  CHECK(ready(sel).size() == 2);
+}
+
+TEMPLATE_LIST_TEST_CASE("a grandchild is refused what its parent's reopened selector would do", "[fork]",
+                        backends) {
+  selector<void, TestType> sel;
+  CHECK(in_child([&] {
+          std::error_code error;
+          sel.reopen(error);
+          if (error) return 1;
+          return in_child([&] {
+            sel.select(0s, error);
+            if (error != errc::forked) return 2;
+            sel.reopen(error);
+            if (error) return 3;
+            sel.select(0s, error);
+            return error ? 4 : 0;
+          });
+        }) == 0);
+}
+
+TEMPLATE_LIST_TEST_CASE("a selector made in a child is the child's own", "[fork]", backends) {
+  auto pipe = make_pipe();
+  write_byte(pipe.writer);
+  CHECK(in_child([&] {
+          std::error_code error;
+          selector<void, TestType> sel(error);
+          if (error) return 1;
+          sel.register_(pipe.reader, event::read, error);
+          if (error) return 2;
+          return sel.select(10s, error).empty() ? 3 : 0;
+        }) == 0);
+}
+
+TEMPLATE_LIST_TEST_CASE("a moved selector is still its maker's", "[fork]", backends) {
+  selector<void, TestType> maker;
+  selector<void, TestType> sel(std::move(maker));
+  CHECK(in_child([&] {
+          std::error_code error;
+          selector<void, TestType> moved(std::move(sel));
+          moved.select(0s, error);
+          if (error != errc::forked) return 1;
+          sel.select(0s, error);
+          return error == errc::closed ? 0 : 2;
+        }) == 0);
+}
+
+TEMPLATE_LIST_TEST_CASE("what a loop did not reach before a fork, parent and child each still get", "[fork]",
+                        backends) {
+  selector<void, TestType> sel;
+  auto pipes = make_pipes(3);
+  for (auto& [reader, writer] : pipes) {
+    sel.register_(reader, oneshot(event::read));
+    write_byte(writer);
+  }
+  for (auto [key, events] : sel.select()) break;
+  CHECK(in_child([&] {
+          std::error_code error;
+          sel.reopen(error);
+          if (error) return 1;
+          int found = 0;
+          for (auto [key, events] : sel.select(10s, error)) ++found;
+          return found == 2 ? 0 : 2;
+        }) == 0);
+  CHECK(ready(sel).size() == 2);
+  expect_idle(sel);
+}
+
+TEMPLATE_LIST_TEST_CASE("every descriptor that the library makes is close-on-exec", "[fork]", backends) {
+  const std::vector<int> before = open_descriptors();
+  selector<void, TestType> sel;
+  const wakeup other_threads;
+  const auto check_new = [&] {
+    const std::vector<int> after = open_descriptors();
+    std::vector<int> made;
+    std::set_difference(after.begin(), after.end(), before.begin(), before.end(), std::back_inserter(made));
+    CHECK(made.size() == (is_epoll<TestType> ? 2 : 1));
+    for (const int number : made) CHECK(is_close_on_exec(number));
+  };
+  check_new();
+  sel.reopen();
+  check_new();
+  sel.close();
+  sel.reopen();
+  check_new();
+}

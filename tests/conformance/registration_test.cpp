@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: BSL-1.0
+
+// register_, modify, unregister, look-ups and iteration, in all their forms.
+
+#include "support/catch.hpp"
+#include "support/descriptors.hpp"
+#include "support/expect.hpp"
+
+#include <memory>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+using namespace selectors;
+using namespace support;
+
+namespace {
+
+struct point {
+  int x = 0, y = 0;
+};
+
+struct connection {
+  descriptor socket;
+  std::string name;
+  int native_handle() const noexcept { return socket.get(); }
+};
+
+struct with_fileno {
+  int number;
+  int fileno() { return number; }
+};
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("every form of register_ makes a key", "[registration]", backends) {
+  auto [reader, writer] = make_pipe();
+  std::error_code error = errc::closed;
+  SECTION("no data") {
+    selector<void, TestType> sel;
+    auto& key = sel.register_(reader, event::read);
+    CHECK(key.handle() == reader.get());
+    CHECK(key.events() == event::read);
+    auto* other = sel.register_(writer, event::write | event::priority, error);
+    REQUIRE(other != nullptr);
+    CHECK_FALSE(error);
+    CHECK(other->events() == (event::write | event::priority));
+  }
+  SECTION("data that initializes itself") {
+    selector<int, TestType> sel;
+    CHECK(sel.register_(reader, event::read).data() == 0);
+    CHECK(sel.register_(writer, event::write, error)->data() == 0);
+  }
+  SECTION("data that is given") {
+    selector<std::string, TestType> sel;
+    CHECK(sel.register_(reader, event::read, "reader").data() == "reader");
+    const std::string name = "writer";
+    CHECK(sel.register_(writer, event::write, name, error)->data() == "writer");
+  }
+  SECTION("data in braces") {
+    selector<point, TestType> sel;
+    CHECK(sel.register_(reader, event::read, {1, 2}).data().y == 2);
+    CHECK(sel.register_(writer, event::write, {3, 4}, error)->data().x == 3);
+  }
+  SECTION("data that moves only") {
+    selector<std::unique_ptr<int>, TestType> sel;
+    CHECK(*sel.register_(reader, event::read, std::make_unique<int>(1)).data() == 1);
+    CHECK(*sel.register_(writer, event::write, std::make_unique<int>(2), error)->data() == 2);
+  }
+  SECTION("data that has the handle") {
+    selector<connection, TestType> sel;
+    const int number = reader.get();
+    connection one{std::move(reader), "one"};
+    CHECK(sel.register_(event::read, std::move(one)).handle() == number);
+    CHECK(sel.at(number).data().name == "one");
+    CHECK(sel.register_(event::write, connection{std::move(writer), "two"}, error)->data().name == "two");
+  }
+  SECTION("handles of every kind") {
+    selector<void, TestType> sel;
+    CHECK(sel.register_(reader.get(), event::read).handle() == reader.get());
+    with_fileno file{writer.get()};
+    CHECK(sel.register_(file, event::write, error)->handle() == writer.get());
+    CHECK(sel.contains(file));
+  }
+  SECTION("interests of every kind") {
+    selector<void, TestType> sel;
+    CHECK(sel.register_(reader, oneshot(event::read)).events() == event::read);
+    CHECK(sel.register_(writer, {}).events().empty());
+  }
+  CHECK_FALSE((error && error != errc::closed));
+}
+
+TEMPLATE_LIST_TEST_CASE("modify changes the events and keeps the data", "[registration]", backends) {
+  selector<int, TestType> sel;
+  auto [first, second] = make_socket_pair();
+  auto& key = sel.register_(first, event::read, 5);
+  CHECK(&sel.modify(first, event::write) == &key);
+  CHECK(key.events() == event::write);
+  CHECK(key.data() == 5);
+  expect_ready(sel, {{first.get(), event::write}});
+  std::error_code error = errc::closed;
+  CHECK(sel.modify(key, event::read | event::write, error) == &key);
+  CHECK_FALSE(error);
+  write_byte(second);
+  expect_ready(sel, {{first.get(), event::read | event::write}});
+}
+
+TEMPLATE_LIST_TEST_CASE("what is unregistered is not reported and not found", "[registration]", backends) {
+  selector<int, TestType> sel;
+  auto pipes = make_pipes(2);
+  for (auto& [reader, writer] : pipes) {
+    write_byte(writer);
+    sel.register_(reader, event::read, 1);
+  }
+  CHECK(sel.unregister(pipes[0].reader).handle() == pipes[0].reader.get());
+  CHECK(sel.find(pipes[0].reader) == nullptr);
+  CHECK_FALSE(sel.contains(pipes[0].reader));
+  CHECK(sel.size() == 1);
+  expect_ready(sel, {{pipes[1].reader.get(), event::read}});
+  std::error_code error = errc::closed;
+  CHECK(sel.unregister(sel.at(pipes[1].reader), error) != nullptr);
+  CHECK_FALSE(error);
+  CHECK(sel.empty());
+  expect_idle(sel);
+}
+
+TEMPLATE_LIST_TEST_CASE("look-ups find what is registered, const or not", "[registration]", backends) {
+  selector<int, TestType> sel;
+  auto [reader, writer] = make_pipe();
+  auto& key = sel.register_(reader, event::read, 1);
+  const auto& constant = sel;
+  CHECK(sel.find(reader) == &key);
+  CHECK(constant.find(reader) == &key);
+  CHECK(&sel.at(reader) == &key);
+  CHECK(&constant.at(reader.get()) == &key);
+  CHECK(constant.contains(reader));
+  CHECK(sel.find(writer) == nullptr);
+  CHECK(sel.find(-1) == nullptr);
+  CHECK(sel.find(1'000'000) == nullptr);
+  CHECK_FALSE(constant.contains(-5));
+  for (const int unknown : {writer.get(), -1, 1'000'000}) {
+    try {
+      (void)constant.at(unknown);
+      FAIL("found");
+    } catch (const std::system_error& refused) {
+      CHECK(refused.code() == errc::not_registered);
+    }
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("the keys are a range, in which any may be unregistered or modified meanwhile",
+                        "[registration]", backends) {
+  selector<int, TestType> sel;
+  auto pipes = make_pipes(20);
+  for (auto& [reader, writer] : pipes) sel.register_(reader, event::read, 1);
+  const auto& constant = sel;
+  int seen = 0;
+  for (const auto& key : constant) seen += key.data();
+  CHECK(seen == 20);
+  seen = 0;
+  for (auto& key : sel) {
+    ++seen;
+    sel.modify(key, event_mask());
+    for (auto& [reader, writer] : pipes)
+      if (reader.get() > key.handle() && reader.get() % 2 == 0 && sel.contains(reader))
+        sel.unregister(reader);
+    if (key.handle() % 2 == 1) sel.unregister(key);
+  }
+  CHECK(seen >= 10);
+  CHECK(seen < 20);
+  CHECK(sel.size() <= 1);
+  sel.clear();
+  CHECK(sel.begin() == sel.end());
+}
+
+TEMPLATE_LIST_TEST_CASE("errors come in their order and change nothing", "[registration]", backends) {
+  selector<std::unique_ptr<int>, TestType> sel;
+  auto [reader, writer] = make_pipe();
+  sel.register_(reader, event::read, std::make_unique<int>(1));
+  auto data = std::make_unique<int>(2);
+  const auto registering = [&](int handle, event_mask what) {
+    return error_of(
+        [&](auto& error) { CHECK(sel.register_(handle, what, std::move(data), error) == nullptr); });
+  };
+  CHECK(registering(-1, event::hangup) == errc::invalid_handle);
+  CHECK(registering(reader.get(), event::hangup) == errc::already_registered);
+  CHECK(registering(19'999, event::hangup) == errc::invalid_events);
+  CHECK(registering(writer.get(), event::error) == errc::invalid_events);
+  CHECK(registering(writer.get(), event::read_hangup | event::read) == errc::invalid_events);
+  CHECK(registering(19'999, event::read) == std::error_code(EBADF, std::system_category()));
+  CHECK(registering(19'999, event_mask()) == std::error_code(EBADF, std::system_category()));
+
+  const auto modifying = [&](int handle, event_mask what) {
+    return error_of([&](auto& error) { CHECK(sel.modify(handle, what, error) == nullptr); });
+  };
+  CHECK(modifying(-1, event::hangup) == errc::invalid_handle);
+  CHECK(modifying(writer.get(), event::hangup) == errc::not_registered);
+  CHECK(modifying(reader.get(), event::hangup) == errc::invalid_events);
+
+  const auto unregistering = [&](int handle) {
+    return error_of([&](auto& error) { CHECK(sel.unregister(handle, error) == nullptr); });
+  };
+  CHECK(unregistering(-1) == errc::invalid_handle);
+  CHECK(unregistering(writer.get()) == errc::not_registered);
+
+  REQUIRE(data != nullptr);
+  CHECK(*data == 2);
+  CHECK(sel.size() == 1);
+  CHECK(sel.at(reader).events() == event::read);
+  sel.close();
+  CHECK(registering(-1, event::hangup) == errc::closed);
+  CHECK(modifying(-1, event::hangup) == errc::closed);
+  CHECK(unregistering(-1) == errc::closed);
+}
+
+TEMPLATE_LIST_TEST_CASE("what is thrown names the call, the handle and the cause", "[registration]",
+                        backends) {
+  selector<void, TestType> sel;
+  const auto text_of = [](auto call) -> std::string {
+    try {
+      call();
+    } catch (const std::system_error& refused) {
+      return refused.what();
+    }
+    return "nothing was thrown";
+  };
+  using Catch::Matchers::Contains;
+  const std::string refused = text_of([&] { sel.register_(19'999, event::read); });
+  CHECK_THAT(refused, Contains("register_(19999)") && Contains("Bad file descriptor"));
+  CHECK_THAT(refused, Contains(is_epoll<TestType> ? "epoll_ctl" : "fcntl"));
+  CHECK_THAT(text_of([&] { sel.unregister(7); }), Contains("unregister(7)") && Contains("not registered"));
+  CHECK_THAT(text_of([&] { sel.modify(-1, event::read); }), Contains("modify") && Contains("invalid handle"));
+  CHECK_THAT(text_of([&] { (void)sel.at(7); }), Contains("at(7)") && Contains("not registered"));
+  sel.close();
+  CHECK_THAT(text_of([&] { sel.select(); }), Contains("select") && Contains("closed"));
+}
+
+TEMPLATE_LIST_TEST_CASE("modify to the level interest in force is no call to the kernel", "[registration]",
+                        backends) {
+  selector<void, TestType> sel;
+  auto [reader, writer] = make_pipe();
+  sel.register_(reader, event::read);
+  const int number = reader.get();
+  reader.close();
+  CHECK_FALSE(error_of([&](auto& error) { sel.modify(number, event::read, error); }));
+  if (is_epoll<TestType>) {
+    CHECK(error_of([&](auto& error) { sel.modify(number, oneshot(event::read), error); }).value() == EBADF);
+    CHECK(error_of([&](auto& error) { sel.modify(number, event::write, error); }).value() == EBADF);
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("what cannot throw says so", "[registration]", backends) {
+  using plain = selector<void, TestType>;
+  using throwing = selector<std::string, TestType>;
+  std::error_code error;
+  STATIC_REQUIRE(noexcept(plain(error)));
+  STATIC_REQUIRE(noexcept(std::declval<plain&>().register_(1, event::read, error)));
+  STATIC_REQUIRE(noexcept(std::declval<throwing&>().register_(1, event::read, std::string(), error)));
+  STATIC_REQUIRE_FALSE(noexcept(std::declval<throwing&>().register_(1, event::read, "text", error)));
+  STATIC_REQUIRE(noexcept(std::declval<throwing&>().modify(1, event::read, error)));
+  STATIC_REQUIRE(noexcept(std::declval<throwing&>().unregister(1, error)));
+  STATIC_REQUIRE(noexcept(std::declval<throwing&>().select(error)));
+  STATIC_REQUIRE(noexcept(std::declval<throwing&>().select(1s, error)));
+  STATIC_REQUIRE(noexcept(std::declval<throwing&>().find(1)));
+}

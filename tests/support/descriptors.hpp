@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+// Descriptors to watch: owned, non-blocking, close-on-exec.
+namespace support {
+
+inline int checked(int result, const char* call) {
+  if (result < 0) throw std::system_error(errno, std::system_category(), call);
+  return result;
+}
+
+class descriptor {
+ public:
+  descriptor() noexcept = default;
+  explicit descriptor(int number) noexcept : number_(number) {}
+  descriptor(descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  descriptor& operator=(descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~descriptor() { close(); }
+
+  int native_handle() const noexcept { return number_; }
+  int get() const noexcept { return number_; }
+  int release() noexcept { return std::exchange(number_, -1); }
+  void close() noexcept {
+    if (number_ >= 0) ::close(std::exchange(number_, -1));
+  }
+
+ private:
+  int number_ = -1;
+};
+
+struct pipe_ends {
+  descriptor reader, writer;
+};
+
+inline pipe_ends make_pipe() {
+  int ends[2];
+  checked(::pipe2(ends, O_NONBLOCK | O_CLOEXEC), "pipe2");
+  return {descriptor(ends[0]), descriptor(ends[1])};
+}
+
+inline std::vector<pipe_ends> make_pipes(std::size_t count) {
+  std::vector<pipe_ends> pipes;
+  while (pipes.size() != count) pipes.push_back(make_pipe());
+  return pipes;
+}
+
+struct socket_pair {
+  descriptor first, second;
+};
+
+inline socket_pair make_socket_pair() {
+  int ends[2];
+  checked(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), "socketpair");
+  return {descriptor(ends[0]), descriptor(ends[1])};
+}
+
+inline descriptor make_socket(int type = SOCK_STREAM) {
+  return descriptor(checked(::socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket"));
+}
+
+inline sockaddr_in loopback(std::uint16_t port = 0) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+inline sockaddr* generic(sockaddr_in& address) { return reinterpret_cast<sockaddr*>(&address); }
+
+inline sockaddr_in bound(const descriptor& socket) {
+  sockaddr_in address = loopback();
+  checked(::bind(socket.get(), generic(address), sizeof address), "bind");
+  socklen_t size = sizeof address;
+  checked(::getsockname(socket.get(), generic(address), &size), "getsockname");
+  return address;
+}
+
+// A listening TCP socket on a port that the system picks, and its address.
+struct listener {
+  descriptor socket = make_socket();
+  sockaddr_in address = bound(socket);
+  listener() { checked(::listen(socket.get(), 16), "listen"); }
+
+  descriptor connect() {
+    descriptor client = make_socket();
+    if (::connect(client.get(), generic(address), sizeof address) < 0 && errno != EINPROGRESS)
+      checked(-1, "connect");
+    return client;
+  }
+};
+
+inline socket_pair make_tcp_pair() {
+  listener server;
+  descriptor client = server.connect();
+  // On the loopback interface the connection is there when connect(2) returns.
+  return {std::move(client),
+          descriptor(checked(::accept4(server.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC),
+                             "accept4"))};
+}
+
+inline void write_byte(const descriptor& to, char byte = 'x') {
+  checked(static_cast<int>(::write(to.get(), &byte, 1)), "write");
+}
+inline char read_byte(const descriptor& from) {
+  char byte = 0;
+  checked(static_cast<int>(::read(from.get(), &byte, 1)), "read");
+  return byte;
+}
+inline void fill(const descriptor& to) {
+  static constexpr char block[4096] = {};
+  while (::write(to.get(), block, sizeof block) > 0) {
+  }
+  while (::write(to.get(), block, 1) > 0) {
+  }
+}
+inline void drain(const descriptor& from) {
+  char block[4096];
+  while (::read(from.get(), block, sizeof block) > 0) {
+  }
+}
+
+inline descriptor dup_of(const descriptor& of) { return descriptor(checked(::dup(of.get()), "dup")); }
+inline descriptor dup_above(const descriptor& of, int least) {
+  return descriptor(checked(::fcntl(of.get(), F_DUPFD_CLOEXEC, least), "fcntl"));
+}
+// Puts another reference to what `of` refers to on a number; whatever that number was is closed.
+inline descriptor dup_onto(const descriptor& of, int number) {
+  return descriptor(checked(::dup2(of.get(), number), "dup2"));
+}
+inline bool is_open(int number) { return ::fcntl(number, F_GETFD) >= 0; }
+inline bool is_close_on_exec(int number) { return (::fcntl(number, F_GETFD) & FD_CLOEXEC) != 0; }
+
+inline std::vector<int> open_descriptors() {
+  std::vector<int> open;
+  for (int number = 0; number != 20000; ++number)
+    if (is_open(number)) open.push_back(number);
+  return open;
+}
+
+// The soft limit on descriptors, until the end of the scope.
+class descriptor_limit {
+ public:
+  explicit descriptor_limit(rlim_t soft) {
+    checked(::getrlimit(RLIMIT_NOFILE, &before_), "getrlimit");
+    rlimit lowered = before_;
+    lowered.rlim_cur = soft;
+    checked(::setrlimit(RLIMIT_NOFILE, &lowered), "setrlimit");
+  }
+  descriptor_limit(const descriptor_limit&) = delete;
+  ~descriptor_limit() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+// No descriptor is free, until the end of the scope: the limit is the lowest number that is not open.
+class exhausted_descriptors {
+ public:
+  exhausted_descriptors() : limit_(lowest_free()) {}
+
+ private:
+  static rlim_t lowest_free() {
+    const descriptor probe(checked(::dup(0), "dup"));
+    return static_cast<rlim_t>(probe.get());
+  }
+  descriptor_limit limit_;
+};
+
+}  // namespace support

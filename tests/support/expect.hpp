@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include "catch.hpp"
+
+#include <selectors/selectors.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <initializer_list>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace support {
+
+using namespace std::chrono_literals;
+
+using backends = selectors::available_backends;
+
+template <class Backend>
+constexpr bool is_epoll = Backend::name == "epoll";
+template <class Backend>
+constexpr bool is_select = Backend::name == "select";
+
+constexpr auto askable = selectors::event::read | selectors::event::write | selectors::event::priority;
+
+using readiness = std::map<int, selectors::event_mask>;
+
+inline std::string text_of(const readiness& all) {
+  std::string text = "{";
+  for (const auto& [handle, events] : all) text += " " + std::to_string(handle) + ":" + to_string(events);
+  return text + " }";
+}
+
+// What one select reports. A handle that is reported twice fails the test.
+template <class Selector, class Timeout = std::chrono::seconds>
+readiness ready(Selector& selector, Timeout timeout = std::chrono::seconds(10)) {
+  readiness found;
+  for (auto [key, events] : selector.select(timeout)) {
+    const bool is_first = found.emplace(key.handle(), events).second;
+    CHECK(is_first);
+    CHECK_FALSE(events.empty());
+  }
+  return found;
+}
+
+// Exactly these, with exactly these events.
+template <class Selector>
+void expect_ready(Selector& selector, const readiness& expected) {
+  const readiness found = ready(selector);
+  INFO("expected " << text_of(expected) << ", found " << text_of(found));
+  CHECK(found == expected);
+}
+
+// Exactly these, by what code that watches only what it asked for sees: read, write and priority.
+template <class Selector>
+void expect_raised(Selector& selector, const readiness& expected) {
+  readiness found = ready(selector);
+  for (auto& [handle, events] : found) events &= askable;
+  INFO("expected " << text_of(expected) << ", found " << text_of(found));
+  CHECK(found == expected);
+}
+
+template <class Selector>
+void expect_idle(Selector& selector) {
+  const readiness found = ready(selector, 0s);
+  INFO("expected nothing, found " << text_of(found));
+  CHECK(found.empty());
+}
+
+// Nothing is ready, and waiting for it takes the time it should: nothing spins, and nothing ends the wait early.
+template <class Selector>
+void expect_idle_for(Selector& selector, std::chrono::milliseconds time) {
+  const auto start = std::chrono::steady_clock::now();
+  const readiness found = ready(selector, time);
+  const auto passed = std::chrono::steady_clock::now() - start;
+  INFO("expected nothing, found " << text_of(found));
+  CHECK(found.empty());
+  CHECK(passed >= time);
+}
+
+// The error that a call reports.
+template <class Call>
+std::error_code error_of(Call&& call) {
+  std::error_code error;
+  std::forward<Call>(call)(error);
+  return error;
+}
+
+}  // namespace support
