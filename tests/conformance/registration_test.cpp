@@ -261,6 +261,6 @@ TEMPLATE_LIST_TEST_CASE("what cannot throw says so", "[registration]", backends)
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().modify(1, event::read, error)));
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().unregister(1, error)));
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().select(error)));
-  STATIC_REQUIRE(noexcept(std::declval<throwing&>().select(1s, error)));
+  STATIC_REQUIRE(noexcept(std::declval<throwing&>().select(std::declval<std::chrono::seconds>(), error)));
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().find(1)));
 }

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSL-1.0
+
+// Regular files, directories and devices that epoll refuses are always ready, on every backend.
+
+#include "support/catch.hpp"
+#include "support/descriptors.hpp"
+#include "support/expect.hpp"
+
+#include <fcntl.h>
+
+#include <cstdlib>
+
+using namespace selectors;
+using namespace support;
+
+namespace {
+
+constexpr auto read_write = event::read | event::write;
+
+descriptor open_file(const char* path, int flags) {
+  return descriptor(checked(::open(path, flags | O_CLOEXEC), "open"));
+}
+descriptor null_device() { return open_file("/dev/null", O_RDWR); }
+descriptor temporary_file() {
+  char path[] = "/tmp/selectors-test-XXXXXX";
+  descriptor file(checked(::mkostemp(path, O_CLOEXEC), "mkostemp"));
+  ::unlink(path);
+  return file;
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("files are always ready for what was asked for", "[files]", backends) {
+  selector<void, TestType> sel;
+  const descriptor files[] = {null_device(), temporary_file(), open_file("/", O_RDONLY | O_DIRECTORY)};
+  readiness both, writing;
+  for (const descriptor& file : files) {
+    sel.register_(file, read_write);
+    both[file.get()] = read_write;
+    writing[file.get()] = event::write;
+  }
+  for (int i = 0; i != 2; ++i) expect_ready(sel, both);
+  for (auto& key : sel) sel.modify(key, event::write);
+  expect_ready(sel, writing);
+  sel.reopen();
+  expect_ready(sel, writing);
+  for (auto& key : sel) sel.unregister(key);
+  expect_idle_for(sel, 10ms);
+}
+
+TEMPLATE_LIST_TEST_CASE("files are told together with the kernel's events, in one call", "[files]",
+                        backends) {
+  selector<void, TestType> sel;
+  const descriptor file = temporary_file();
+  auto pipe = make_pipe();
+  sel.register_(file, event::read);
+  sel.register_(pipe.reader, event::read);
+  expect_ready(sel, {{file.get(), event::read}});
+  write_byte(pipe.writer);
+  expect_ready(sel, {{file.get(), event::read}, {pipe.reader.get(), event::read}});
+}
+
+TEMPLATE_LIST_TEST_CASE("a file has nothing exceptional, and delays nobody who waits for that", "[files]",
+                        backends) {
+  selector<void, TestType> sel;
+  const descriptor file = temporary_file();
+  sel.register_(file, event::priority);
+  expect_idle_for(sel, 10ms);
+  sel.modify(file, event::priority | event::read);
+  expect_ready(sel, {{file.get(), event::read}});
+}
+
+TEMPLATE_LIST_TEST_CASE("a paused file is silent", "[files]", backends) {
+  selector<void, TestType> sel;
+  const descriptor file = null_device();
+  sel.register_(file, read_write);
+  sel.modify(file, {});
+  expect_idle_for(sel, 10ms);
+  sel.modify(file, event::read);
+  expect_ready(sel, {{file.get(), event::read}});
+}
+
+TEMPLATE_LIST_TEST_CASE("a one-shot file is told once for each register_ and modify", "[files]", backends) {
+  selector<void, TestType> sel;
+  const descriptor file = null_device();
+  sel.register_(file, oneshot(event::read));
+  for (int i = 0; i != 2; ++i) {
+    expect_ready(sel, {{file.get(), event::read}});
+    expect_idle_for(sel, 5ms);
+    sel.modify(file, oneshot(event::read));
+  }
+  if constexpr (supports<TestType, trigger::edge>) {
+    sel.modify(file, edge(event::write));
+    expect_ready(sel, {{file.get(), event::write}});
+    expect_idle_for(sel, 5ms);
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("a file that was closed is told once, as an error", "[files]", backends) {
+  selector<void, TestType> sel;
+  descriptor file = null_device();
+  const int number = file.get();
+  sel.register_(file, event::write);
+  expect_ready(sel, {{number, event::write}});
+  file.close();
+  expect_ready(sel, {{number, event::write | event::error}});
+  expect_idle_for(sel, 10ms);
+  sel.unregister(number);
+}
+
+TEMPLATE_LIST_TEST_CASE("many files, reached one by one, are all told again", "[files]", backends) {
+  selector<void, TestType> sel;
+  std::vector<descriptor> files;
+  for (int i = 0; i != 50; ++i) {
+    files.push_back(null_device());
+    sel.register_(files.back(), event::read);
+  }
+  for (auto [key, events] : sel.select()) {
+    sel.unregister(key);
+    break;
+  }
+  CHECK(ready(sel).size() == 49);
+}
+
+TEMPLATE_LIST_TEST_CASE("a file unregistered and registered again in the loop is told by the next select",
+                        "[files]", backends) {
+  selector<int, TestType> sel;
+  const descriptor file = null_device();
+  sel.register_(file, event::read, 1);
+  int reached = 0;
+  for (auto [key, events] : sel.select()) {
+    ++reached;
+    CHECK(key.data() == 1);
+    sel.unregister(key);
+    sel.register_(file, event::write, 2);
+  }
+  CHECK(reached == 1);
+  expect_ready(sel, {{file.get(), event::write}});
+  CHECK(sel.at(file).data() == 2);
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSL-1.0
+
+// No limit of its own; and clear errors at the system's limits.
+
+#include "support/catch.hpp"
+#include "support/descriptors.hpp"
+#include "support/expect.hpp"
+
+#include <optional>
+#include <string>
+
+using namespace selectors;
+using namespace support;
+
+TEMPLATE_LIST_TEST_CASE("descriptors above FD_SETSIZE are watched like any other", "[limits][native]",
+                        backends) {
+  selector<void, TestType> sel;
+  auto pipe = make_pipe();
+  auto [first, second] = make_socket_pair();
+  const descriptor high = dup_above(pipe.reader, 5000);
+  const descriptor higher = dup_above(first, 9000);
+  REQUIRE(high.get() > FD_SETSIZE);
+  sel.register_(high, event::read);
+  sel.register_(higher, event::read | event::write);
+  expect_ready(sel, {{higher.get(), event::write}});
+  write_byte(pipe.writer);
+  write_byte(second);
+  expect_ready(sel, {{high.get(), event::read}, {higher.get(), event::read | event::write}});
+  sel.unregister(higher);
+  expect_ready(sel, {{high.get(), event::read}});
+}
+
+TEMPLATE_LIST_TEST_CASE("thousands of handles are watched at once", "[limits][native]", backends) {
+  selector<int, TestType> sel;
+  auto pipe = make_pipe();
+  std::vector<descriptor> many;
+  for (int i = 0; i != 4000; ++i) {
+    many.push_back(dup_of(pipe.reader));
+    sel.register_(many.back(), event::read, i);
+  }
+  expect_idle(sel);
+  write_byte(pipe.writer);
+  CHECK(ready(sel).size() == 4000);
+  for (std::size_t i = 0; i != many.size(); i += 2) sel.unregister(many[i]);
+  CHECK(ready(sel).size() == 2000);
+}
+
+TEMPLATE_LIST_TEST_CASE("without a free descriptor a selector is an error that names the call, and is closed",
+                        "[limits]", backends) {
+  if constexpr (is_epoll<TestType>) {
+    std::error_code error;
+    std::optional<selector<void, TestType>> sel;
+    std::string text;
+    {
+      const exhausted_descriptors none;
+      sel.emplace(error);
+      try {
+        selector<void, TestType> thrown;
+      } catch (const std::system_error& refused) {
+        text = refused.what();
+      }
+    }
+    CHECK(error == std::error_code(EMFILE, std::system_category()));
+    CHECK_THAT(text, Catch::Matchers::Contains("selector") && Catch::Matchers::Contains("epoll_create1"));
+    CHECK_FALSE(sel->is_open());
+    CHECK(error_of([&](auto& refused) { sel->select(refused); }) == errc::closed);
+    sel->reopen();
+    CHECK(sel->is_open());
+    expect_idle(*sel);
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("reopen without a free descriptor leaves all as it was", "[limits]", backends) {
+  selector<void, TestType> sel;
+  auto pipes = make_pipes(3);
+  for (auto& [reader, writer] : pipes) {
+    write_byte(writer);
+    sel.register_(reader, oneshot(event::read));
+  }
+  for (auto [key, events] : sel.select()) break;
+  const int handle = sel.native_handle();
+  {
+    const exhausted_descriptors none;
+    const std::error_code error = error_of([&](auto& refused) { sel.reopen(refused); });
+    CHECK(error ==
+          (is_epoll<TestType> ? std::error_code(EMFILE, std::system_category()) : std::error_code()));
+  }
+  CHECK(sel.native_handle() == handle);
+  CHECK(sel.size() == 3);
+  CHECK(ready(sel).size() == 2);
+  expect_idle(sel);
+}
+
+TEMPLATE_LIST_TEST_CASE("more handles than poll takes are an error that names the call", "[limits]",
+                        backends) {
+  if constexpr (TestType::name == "poll") {
+    selector<void, TestType> sel;
+    auto pipes = make_pipes(40);
+    for (auto& [reader, writer] : pipes) sel.register_(reader, event::read);
+    write_byte(pipes[0].writer);
+    std::string text;
+    {
+      const descriptor_limit few(30);
+      CHECK(error_of([&](auto& error) { sel.select(0s, error); }).value() == EINVAL);
+      try {
+        sel.select(0s);
+      } catch (const std::system_error& refused) {
+        text = refused.what();
+      }
+    }
+    CHECK_THAT(text, Catch::Matchers::Contains("select") && Catch::Matchers::Contains("ppoll"));
+    expect_ready(sel, {{pipes[0].reader.get(), event::read}});
+  }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSL-1.0
+
+// A timeout is never cut short.
+
+#include "support/catch.hpp"
+#include "support/descriptors.hpp"
+#include "support/expect.hpp"
+
+#include <chrono>
+#include <limits>
+#include <ratio>
+#include <thread>
+
+using namespace selectors;
+using namespace support;
+using std::chrono::duration;
+using std::chrono::nanoseconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+// How long an empty select takes.
+template <class Select>
+nanoseconds time_of(Select select) {
+  const auto start = steady_clock::now();
+  CHECK(select().empty());
+  return steady_clock::now() - start;
+}
+
+// Runs at half the speed of the steady clock.
+struct slow_clock {
+  using rep = std::int64_t;
+  using period = std::micro;
+  using duration = std::chrono::duration<rep, period>;
+  using time_point = std::chrono::time_point<slow_clock>;
+  static constexpr bool is_steady = true;
+  static time_point now() noexcept {
+    return time_point(std::chrono::duration_cast<duration>(steady_clock::now().time_since_epoch() / 2));
+  }
+};
+
+// Wakes a selector from another thread, so that a wait that would last for ever ends.
+template <class Selector, class Select>
+void expect_waits_until_woken(Selector& sel, Select select) {
+  wakeup wake;
+  sel.register_(wake, event::read);
+  std::thread other([&] { wake.notify(); });
+  CHECK_FALSE(select().empty());
+  other.join();
+  sel.unregister(wake);
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a timeout of zero or less reports what is ready now", "[time]", backends) {
+  selector<void, TestType> sel;
+  auto pipe = make_pipe();
+  sel.register_(pipe.reader, event::read);
+  CHECK(sel.select(0s).empty());
+  CHECK(sel.select(-1s).empty());
+  CHECK(sel.select(nanoseconds::min()).empty());
+  CHECK(sel.select(std::chrono::hours::min()).empty());
+  CHECK(sel.select(-std::numeric_limits<double>::infinity() * duration<double>(1)).empty());
+  CHECK(sel.select_until(steady_clock::now() - 1h).empty());
+  CHECK(sel.select_until(steady_clock::time_point::min()).empty());
+  write_byte(pipe.writer);
+  CHECK_FALSE(sel.select(-1s).empty());
+  CHECK_FALSE(sel.select_until(steady_clock::time_point::min()).empty());
+}
+
+TEMPLATE_LIST_TEST_CASE("select is never early, in whatever unit", "[time]", backends) {
+  selector<void, TestType> sel;
+  const auto pipe = make_pipe();
+  if (GENERATE(false, true)) sel.register_(pipe.reader, event::read);
+  for (const auto time : {1ns, 999ns, 1000ns, 1001ns, 999'999ns, 1'000'000ns, 1'000'001ns, 2'500'000ns})
+    CHECK(time_of([&] { return sel.select(time); }) >= time);
+  CHECK(time_of([&] { return sel.select(1ms); }) >= 1ms);
+  CHECK(time_of([&] { return sel.select(duration<double>(0.0015)); }) >= 1500us);
+  CHECK(time_of([&] { return sel.select(duration<float, std::milli>(2.25f)); }) >= 2250us);
+  CHECK(time_of([&] { return sel.select(duration<int, std::ratio<1, 700>>(1)); }) >= 1'428'572ns);
+  CHECK(time_of([&] { return sel.select(duration<std::int64_t, std::pico>(1'000'000'001)); }) >= 1'000'001ns);
+}
+
+TEMPLATE_LIST_TEST_CASE("select_until is never early, by any clock", "[time]", backends) {
+  selector<void, TestType> sel;
+  const auto steady = steady_clock::now() + 3ms;
+  CHECK(sel.select_until(steady).empty());
+  CHECK(steady_clock::now() >= steady);
+  const auto system = std::chrono::system_clock::now() + 3ms;
+  CHECK(sel.select_until(system).empty());
+  CHECK(std::chrono::system_clock::now() >= system);
+  const auto slow = slow_clock::now() + 3ms;
+  std::error_code error = errc::closed;
+  CHECK(sel.select_until(slow, error).empty());
+  CHECK_FALSE(error);
+  CHECK(slow_clock::now() >= slow);
+}
+
+TEMPLATE_LIST_TEST_CASE("enormous timeouts are for ever", "[time]", backends) {
+  selector<void, TestType> sel;
+  expect_waits_until_woken(sel, [&] { return sel.select(nanoseconds::max()); });
+  expect_waits_until_woken(sel, [&] { return sel.select(std::chrono::hours::max()); });
+  expect_waits_until_woken(sel, [&] { return sel.select(std::chrono::hours(24 * 365 * 100)); });
+  expect_waits_until_woken(sel, [&] { return sel.select(duration<double>(1e300)); });
+  expect_waits_until_woken(
+      sel, [&] { return sel.select(std::numeric_limits<double>::infinity() * duration<double>(1)); });
+  expect_waits_until_woken(
+      sel, [&] { return sel.select(duration<std::uint64_t>(std::numeric_limits<std::uint64_t>::max())); });
+  expect_waits_until_woken(sel, [&] { return sel.select_until(steady_clock::time_point::max()); });
+  expect_waits_until_woken(sel, [&] {
+    return sel.select_until(std::chrono::time_point<std::chrono::system_clock, std::chrono::hours>::max());
+  });
+  expect_waits_until_woken(sel, [&] { return sel.select(); });
+}
+
+TEMPLATE_LIST_TEST_CASE("a timeout that is not a number is refused", "[time]", backends) {
+  selector<void, TestType> sel;
+  const duration<double> nan(std::numeric_limits<double>::quiet_NaN());
+  CHECK(error_of([&](auto& error) { CHECK(sel.select(nan, error).empty()); }) == errc::invalid_timeout);
+  const std::chrono::time_point<steady_clock, duration<double>> until(nan);
+  CHECK(error_of([&](auto& error) { CHECK(sel.select_until(until, error).empty()); }) ==
+        errc::invalid_timeout);
+  CHECK_THROWS_AS(sel.select(nan), std::system_error);
+  CHECK_THROWS_AS(sel.select_until(until), std::system_error);
+  sel.close();
+  CHECK(error_of([&](auto& error) { sel.select(nan, error); }) == errc::closed);
+}
+
+TEMPLATE_LIST_TEST_CASE("a wait ends when something becomes ready", "[time]", backends) {
+  selector<void, TestType> sel;
+  auto pipe = make_pipe();
+  sel.register_(pipe.reader, event::read);
+  std::thread other([&] { write_byte(pipe.writer); });
+  expect_ready(sel, {{pipe.reader.get(), event::read}});
+  other.join();
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSL-1.0
+
+// How other threads and signal handlers reach a selector.
+
+#include "support/catch.hpp"
+#include "support/descriptors.hpp"
+#include "support/expect.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+using namespace selectors;
+using namespace support;
+
+namespace {
+
+wakeup* signalled = nullptr;
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a wakeup is readable from notify to reset, however often it was notified",
+                        "[wakeup]", backends) {
+  selector<void, TestType> sel;
+  wakeup wake;
+  sel.register_(wake, event::read);
+  expect_idle(sel);
+  CHECK_FALSE(wake.reset());
+  for (int i = 0; i != 3; ++i) wake.notify();
+  for (int i = 0; i != 2; ++i) expect_ready(sel, {{wake.native_handle(), event::read}});
+  CHECK(wake.reset());
+  CHECK_FALSE(wake.reset());
+  expect_idle(sel);
+}
+
+TEMPLATE_LIST_TEST_CASE("a wakeup ends a wait, from a thread", "[wakeup]", backends) {
+  selector<void, TestType> sel;
+  wakeup wake;
+  sel.register_(wake, event::read);
+  std::thread other([&] { wake.notify(); });
+  CHECK_FALSE(sel.select().empty());
+  other.join();
+}
+
+TEMPLATE_LIST_TEST_CASE("a wakeup ends a wait, from a signal handler, and keeps errno", "[wakeup]",
+                        backends) {
+  selector<void, TestType> sel;
+  wakeup wake;
+  sel.register_(wake, event::read);
+  signalled = &wake;
+  struct sigaction action {
+  }, before{};
+  action.sa_handler = [](int) { signalled->notify(); };
+  checked(::sigaction(SIGUSR2, &action, &before), "sigaction");
+  errno = ELOOP;
+  ::raise(SIGUSR2);
+  CHECK(errno == ELOOP);
+  CHECK_FALSE(sel.select().empty());
+  errno = ELOOP;
+  CHECK(wake.reset());
+  CHECK_FALSE(wake.reset());
+  CHECK(errno == ELOOP);
+  ::sigaction(SIGUSR2, &before, nullptr);
+}
+
+TEMPLATE_LIST_TEST_CASE("one wakeup wakes several selectors", "[wakeup]", backends) {
+  selector<void, TestType> first, second;
+  wakeup wake;
+  first.register_(wake, event::read);
+  second.register_(wake, event::read);
+  wake.notify();
+  expect_ready(first, {{wake.native_handle(), event::read}});
+  expect_ready(second, {{wake.native_handle(), event::read}});
+}
+
+TEMPLATE_LIST_TEST_CASE("who resets before draining misses nothing of a queue", "[wakeup]", backends) {
+  constexpr int threads = 4, items = 5000;
+  selector<void, TestType> sel;
+  wakeup wake;
+  sel.register_(wake, event::read);
+  std::mutex guard;
+  std::vector<int> queue;
+  std::vector<std::thread> producers;
+  for (int t = 0; t != threads; ++t) {
+    producers.emplace_back([&] {
+      for (int i = 0; i != items; ++i) {
+        {
+          const std::lock_guard lock(guard);
+          queue.push_back(i);
+        }
+        wake.notify();
+      }
+    });
+  }
+  std::size_t received = 0;
+  std::vector<int> taken;
+  while (received != threads * items) {
+    auto range = sel.select(10s);
+    REQUIRE_FALSE(range.empty());
+    for (auto [key, events] : range) {
+      CHECK(wake.reset());
+      {
+        const std::lock_guard lock(guard);
+        taken.swap(queue);
+      }
+      received += taken.size();
+      taken.clear();
+    }
+  }
+  for (std::thread& producer : producers) producer.join();
+  CHECK(received == threads * items);
+}
+
+TEST_CASE("a full wakeup is notified already", "[wakeup]") {
+  wakeup wake;
+  const std::uint64_t nearly_full = 0xfffffffffffffffe;
+  checked(static_cast<int>(::write(wake.native_handle(), &nearly_full, sizeof nearly_full)), "write");
+  wake.notify();
+  CHECK(wake.reset());
+  CHECK_FALSE(wake.reset());
+}
+
+TEST_CASE("a wakeup without a descriptor is an error that names the call", "[wakeup]") {
+  std::error_code error;
+  std::string text;
+  {
+    const exhausted_descriptors none;
+    wakeup refused(error);
+    refused.notify();
+    CHECK_FALSE(refused.reset());
+    CHECK(refused.native_handle() == -1);
+    try {
+      wakeup thrown;
+    } catch (const std::system_error& what) {
+      text = what.what();
+    }
+  }
+  CHECK(error == std::error_code(EMFILE, std::system_category()));
+  CHECK_THAT(text, Catch::Matchers::Contains("wakeup") && Catch::Matchers::Contains("eventfd"));
+  wakeup wake(error);
+  CHECK_FALSE(error);
+}
+
+TEST_CASE("a wakeup is neither copied nor moved", "[wakeup]") {
+  STATIC_REQUIRE(pollable<wakeup>);
+  STATIC_REQUIRE_FALSE(std::is_copy_constructible_v<wakeup>);
+  STATIC_REQUIRE_FALSE(std::is_move_constructible_v<wakeup>);
+  STATIC_REQUIRE_FALSE(std::is_move_assignable_v<wakeup>);
+}
