@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: BSL-1.0
+"""A server as a program, and its clients, for the tests beside this: PROGRAM BACKEND on the command line."""
+
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import unittest
+
+PROGRAM, BACKEND = sys.argv[1:3] if len(sys.argv) > 2 else (None, None)
+PATIENCE = 20  # seconds until a test gives up; nothing waits for them to pass
+
+
+def launch(*arguments, limit=None, **more):
+    """Starts the program with these arguments, with a limit on its descriptors."""
+    # A sanitizer would keep what is freed, and the memory that the tests bound would grow.
+    environment = dict(os.environ, ASAN_OPTIONS="quarantine_size_mb=1:" + os.environ.get("ASAN_OPTIONS", ""))
+    before = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))) if limit else None
+    return subprocess.Popen([PROGRAM, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, preexec_fn=before,
+                            env=environment, **more)
+
+
+def run(*arguments):
+    """Runs the program to its end: (exit code, stdout, stderr)."""
+    with launch(*arguments) as process:
+        out, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, out.decode(), err.decode()
+
+
+class Server:
+    """A running server; `address` is where it listens."""
+
+    def __init__(self, *arguments, host="127.0.0.1", limit=None):
+        self.process = launch("--host", host, "--port", "0", "--backend", BACKEND, *arguments, limit=limit)
+        line = self.process.stdout.readline().decode()
+        assert line.startswith("listening on "), (line, self.process.stderr.read())
+        host, _, port = line.removeprefix("listening on ").strip().rpartition(":")
+        self.address = host.strip("[]"), int(port)
+
+    def connect(self):
+        return Client(self.address)
+
+    def end(self, how=signal.SIGTERM):
+        """Ends it by a signal: (exit code, stderr)."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        err = self.process.communicate(timeout=PATIENCE)[1]
+        return self.process.returncode, err.decode()
+
+    def cpu(self):
+        """The seconds of processor time it has used."""
+        with open(f"/proc/{self.process.pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self):
+        """The bytes of memory it has resident."""
+        with open(f"/proc/{self.process.pid}/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+class Client:
+    """A TCP connection that is read by lines or by counts."""
+
+    def __init__(self, address):
+        self.socket = socket.create_connection(address, PATIENCE)
+        self.buffer = b""
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def more(self):
+        data = self.socket.recv(1 << 16)
+        self.buffer += data
+        return data
+
+    def read(self, count):
+        while len(self.buffer) < count and self.more():
+            pass
+        data, self.buffer = self.buffer[:count], self.buffer[count:]
+        return data
+
+    def line(self):
+        """The next line without its end, or None at the end of the stream."""
+        while b"\n" not in self.buffer:
+            if not self.more():
+                return None
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        return line.decode()
+
+    def rest(self):
+        """All until the end of the stream; a reset is one."""
+        try:
+            while self.more():
+                pass
+        except ConnectionError:
+            pass
+        data, self.buffer = self.buffer, b""
+        return data
+
+    def fill(self):
+        """Sends until the other side takes no more for a moment; returns how much that was."""
+        self.socket.setblocking(False)
+        sent, block = 0, b"x" * 65536
+        while select.select([], [self.socket], [], 0.3)[1]:
+            try:
+                sent += self.socket.send(block)
+            except BlockingIOError:
+                pass
+        self.socket.settimeout(PATIENCE)
+        return sent
+
+    def reset(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.socket.close()
+
+    def close(self):
+        self.socket.close()
+
+
+def until(condition):
+    """Waits for a condition that the test has no other means to learn of."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.005)
+
+
+class ServerTest(unittest.TestCase):
+    def server(self, *arguments, **more):
+        server = Server(*arguments, **more)
+        self.addCleanup(server.process.stderr.close)
+        self.addCleanup(server.process.stdout.close)
+        self.addCleanup(lambda: self.assertEqual(server.end()[0], 0))
+        return server
+
+    def connect(self, server):
+        client = server.connect()
+        self.addCleanup(client.close)
+        return client
+
+    def assert_idle(self, server, seconds=0.3):
+        """Over a while in which nothing happens the server uses no processor."""
+        before = server.cpu()
+        select.select([], [], [], seconds)
+        self.assertLess(server.cpu() - before, seconds / 3)
+
+
+class CommandLine(ServerTest):
+    """What both servers have in common; run by each."""
+
+    def test_help(self):
+        code, out, err = run("--help")
+        self.assertEqual((code, err), (0, ""))
+        for word in "--host", "--port", "--backend", "--verbose", "--help", "epoll", "poll", "select":
+            self.assertIn(word, out)
+
+    def test_wrong_usage(self):
+        for arguments in (["--nonsense"], ["--port"], ["--port", "65536"], ["--port", "-1"], ["--port", "12x"],
+                          ["--port", ""], ["--backend", "iocp"], ["stray"], ["-x"]):
+            code, out, err = run(*arguments)
+            self.assertEqual((code, out), (2, ""), arguments)
+            self.assertNotEqual(err, "")
+
+    def test_start_up_failures_are_one_line(self):
+        taken = self.server()
+        for arguments in (["--port", str(taken.address[1])], ["--host", "no.such.host.invalid", "--port", "0"],
+                          ["--host", "203.0.113.1", "--port", "0"]):
+            code, out, err = run(*arguments)
+            self.assertEqual((code, out), (1, ""), arguments)
+            self.assertEqual(err.count("\n"), 1, err)
+        self.assertIn("bind 127.0.0.1", run("--port", str(taken.address[1]))[2])
+        self.assertIn("in use", run("--port", str(taken.address[1]))[2])
+
+    def test_signals_end_it(self):
+        for how in signal.SIGINT, signal.SIGTERM:
+            server = self.server()
+            client = self.connect(server)
+            until(lambda: server.descriptors() >= 5)
+            self.assertEqual(server.end(how), (0, ""))
+            client.rest()
+
+    def test_sigpipe_and_a_closed_stdout(self):
+        process = launch("--port", "0", "--backend", BACKEND)
+        process.stdout.readline()
+        process.stdout.close()
+        process.send_signal(signal.SIGPIPE)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.communicate(timeout=PATIENCE)[1], b"")
+        self.assertEqual(process.returncode, 0)
+
+    def test_out_of_descriptors_it_pauses_and_goes_on(self):
+        server = self.server(limit=14)
+        clients = [self.connect(server) for _ in range(20)]
+        until(lambda: server.descriptors() == 14)
+        self.assert_idle(server)
+        for client in clients[:12]:
+            client.close()
+        self.serves(clients[-1])
+
+    def test_ipv6(self):
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError as error:
+            self.skipTest(f"no IPv6 here: {error}")
+        self.serves(self.connect(self.server(host="::1")))
+
+    def test_a_reset_disturbs_nobody(self):
+        server = self.server()
+        other = self.connect(server)
+        self.serves(other)
+        for _ in range(20):
+            client = server.connect()
+            client.send(b"something\n" * 1000)
+            client.reset()
+        self.serves(other)
+
+
+def main():
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
