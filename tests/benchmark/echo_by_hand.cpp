@@ -16,7 +16,8 @@ int main(int argc, char** argv) {
   address.sin_port = htons(static_cast<unsigned short>(argc > 1 ? std::atoi(argv[1]) : 0));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(listener, 16) != 0) return 1;
+  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(listener, 16) != 0)
+    return 1;
 
   const int epoll = epoll_create1(EPOLL_CLOEXEC);
   epoll_event event{};

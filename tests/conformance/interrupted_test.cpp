@@ -101,7 +101,7 @@ TEMPLATE_LIST_TEST_CASE("a storm of signals loses no event", "[signals]", backen
   });
   int received = 0;
   while (received != bytes) {
-    for (auto [key, events] : sel.select(10s)) {
+    for ([[maybe_unused]] auto one : sel.select(10s)) {
       char byte;
       if (::read(first.get(), &byte, 1) == 1) ++received;
     }

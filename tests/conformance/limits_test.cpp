@@ -77,7 +77,7 @@ TEMPLATE_LIST_TEST_CASE("reopen without a free descriptor leaves all as it was",
     write_byte(writer);
     sel.register_(reader, oneshot(event::read));
   }
-  for (auto [key, events] : sel.select()) break;
+  for ([[maybe_unused]] auto one : sel.select()) break;
   const int handle = sel.native_handle();
   {
     const exhausted_descriptors none;

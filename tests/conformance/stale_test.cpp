@@ -152,27 +152,27 @@ TEMPLATE_LIST_TEST_CASE("select, clear, close, reopen and a move end a loop at i
   }
   int reached = 0;
   SECTION("select") {
-    for (auto [key, events] : sel->select()) {
+    for ([[maybe_unused]] auto one : sel->select()) {
       ++reached;
       CHECK(ready(*sel).size() == 3);
     }
   }
   SECTION("clear") {
-    for (auto [key, events] : sel->select()) {
+    for ([[maybe_unused]] auto one : sel->select()) {
       ++reached;
       sel->clear();
       CHECK(sel->empty());
     }
   }
   SECTION("close") {
-    for (auto [key, events] : sel->select()) {
+    for ([[maybe_unused]] auto one : sel->select()) {
       ++reached;
       sel->close();
       CHECK_FALSE(sel->is_open());
     }
   }
   SECTION("reopen") {
-    for (auto [key, events] : sel->select()) {
+    for ([[maybe_unused]] auto one : sel->select()) {
       ++reached;
       sel->reopen();
     }
@@ -180,7 +180,7 @@ TEMPLATE_LIST_TEST_CASE("select, clear, close, reopen and a move end a loop at i
   }
   SECTION("move from") {
     selector<void, TestType> other;
-    for (auto [key, events] : sel->select()) {
+    for ([[maybe_unused]] auto one : sel->select()) {
       ++reached;
       other = std::move(*sel);
     }
@@ -188,7 +188,7 @@ TEMPLATE_LIST_TEST_CASE("select, clear, close, reopen and a move end a loop at i
   }
   SECTION("move to") {
     selector<void, TestType> other;
-    for (auto [key, events] : sel->select()) {
+    for ([[maybe_unused]] auto one : sel->select()) {
       ++reached;
       *sel = std::move(other);
     }

@@ -76,7 +76,8 @@ TEMPLATE_LIST_TEST_CASE("one wakeup wakes several selectors", "[wakeup]", backen
   expect_ready(second, {{wake.native_handle(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("who resets before draining misses nothing of a queue", "[wakeup]", backends) {
+TEMPLATE_LIST_TEST_CASE("a wakeup that is reset before draining misses nothing of a queue", "[wakeup]",
+                        backends) {
   constexpr int threads = 4, items = 5000;
   selector<void, TestType> sel;
   wakeup wake;
@@ -100,7 +101,7 @@ TEMPLATE_LIST_TEST_CASE("who resets before draining misses nothing of a queue", 
   while (received != threads * items) {
     auto range = sel.select(10s);
     REQUIRE_FALSE(range.empty());
-    for (auto [key, events] : range) {
+    for ([[maybe_unused]] auto one : range) {
       CHECK(wake.reset());
       {
         const std::lock_guard lock(guard);

@@ -64,7 +64,6 @@ TEST_CASE("a ready range is a view and an input range of ready_event by value", 
   const range none;
   CHECK(none.empty());
   CHECK(none.begin() == none.end());
-  CHECK(std::ranges::distance(none | std::views::transform([](auto one) { return one.events; })) == 0);
 }
 
 TEST_CASE("a selector is a forward range of its keys", "[key]") {

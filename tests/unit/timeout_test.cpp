@@ -19,8 +19,6 @@ namespace {
 
 template <class Rep>
 constexpr Rep most_of = std::numeric_limits<Rep>::max();
-template <class Rep>
-constexpr Rep least_of = std::numeric_limits<Rep>::min();
 
 }  // namespace
 

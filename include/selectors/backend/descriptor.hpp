@@ -33,7 +33,7 @@ class timespec_of {
   explicit timespec_of(std::chrono::nanoseconds timeout) noexcept {
     const auto whole = std::chrono::floor<std::chrono::seconds>(timeout);
     endless_ =
-        timeout == std::chrono::nanoseconds::max() || whole.count() > std::numeric_limits<time_t>::max();
+        timeout == (std::chrono::nanoseconds::max)() || whole.count() > (std::numeric_limits<time_t>::max)();
     if (endless_) return;
     value_.tv_sec = static_cast<time_t>(whole.count());
     value_.tv_nsec = static_cast<decltype(value_.tv_nsec)>((timeout - whole).count());

@@ -76,7 +76,8 @@ class epoll_backend {
 
   failure reserve(std::size_t count, native_handle_type) noexcept {
     // The kernel takes no buffer of more bytes than an int counts (EP_MAX_EVENTS).
-    const bool fits = count <= std::numeric_limits<int>::max() / sizeof(entry) / 2 && entries_.reserve(count);
+    const bool fits =
+        count <= (std::numeric_limits<int>::max)() / sizeof(entry) / 2 && entries_.reserve(count);
     return fits ? failure() : failure::memory();
   }
 
@@ -115,7 +116,8 @@ class epoll_backend {
   }
 
   int wait(std::chrono::nanoseconds timeout) noexcept {
-    if (timeout == std::chrono::nanoseconds::max()) return ::epoll_wait(epoll_, entries_.data(), room(), -1);
+    if (timeout == (std::chrono::nanoseconds::max)())
+      return ::epoll_wait(epoll_, entries_.data(), room(), -1);
     if (timeout.count() == 0) return ::epoll_wait(epoll_, entries_.data(), room(), 0);
     return wait_for(timeout);
   }
@@ -189,7 +191,7 @@ class epoll_backend {
 
   int wait_for_milliseconds(std::int64_t left) noexcept {
     for (;;) {
-      const auto now = static_cast<int>(std::min<std::int64_t>(left, std::numeric_limits<int>::max()));
+      const auto now = static_cast<int>(std::min<std::int64_t>(left, (std::numeric_limits<int>::max)()));
       const int count = ::epoll_wait(epoll_, entries_.data(), room(), now);
       left -= now;
       if (count != 0 || left == 0) return count;

@@ -76,7 +76,7 @@ class select_backend {
     r.attached = true;
     r.always_ready = false;
     tokens_[static_cast<std::size_t>(r.handle)] = &r;
-    words_ = std::max(words_, place(r.handle).index + 1);
+    words_ = (std::max)(words_, place(r.handle).index + 1);
     return modify(r, {});
   }
 

@@ -42,7 +42,7 @@ class buffer {
  private:
   SELECTORS_COLD bool grow(std::size_t count) noexcept {
     const std::size_t wanted = count > capacity_ + capacity_ / 4 ? count : capacity_ + capacity_ / 4;
-    if (wanted > std::numeric_limits<std::ptrdiff_t>::max() / sizeof(T)) return false;
+    if (wanted > (std::numeric_limits<std::ptrdiff_t>::max)() / sizeof(T)) return false;
     void* const grown = ::operator new(wanted * sizeof(T), std::nothrow);
     if (grown == nullptr) return false;
     std::memset(grown, 0, wanted * sizeof(T));

@@ -236,7 +236,7 @@ failure core<Backend>::reserve(native_handle_type handle) noexcept {
   const auto left = state_.end - state_.cursor;
   const std::size_t count = state_.nodes.taken() + 1;
   const failure failed = state_.backend.reserve(count, handle);
-  if (!failed) state_.room = std::max(state_.room, count);
+  if (!failed) state_.room = (std::max)(state_.room, count);
   if (left != 0) {
     state_.cursor = state_.backend.entries() + reached;
     state_.end = state_.cursor + left;

@@ -57,11 +57,11 @@ class pool {
   };
 
   bool grow(layout node) noexcept {
-    const std::size_t alignment = std::max(node.alignment, alignof(chunk));
+    const std::size_t alignment = (std::max)(node.alignment, alignof(chunk));
     const std::size_t stride = (node.size + alignment - 1) / alignment * alignment;
     const std::size_t header = (sizeof(chunk) + alignment - 1) / alignment * alignment;
-    const std::size_t count = std::max<std::size_t>(least(stride), total_ / 4);
-    if (count > (std::numeric_limits<std::ptrdiff_t>::max() - header) / stride) return false;
+    const std::size_t count = (std::max<std::size_t>)(least(stride), total_ / 4);
+    if (count > ((std::numeric_limits<std::ptrdiff_t>::max)() - header) / stride) return false;
     void* const memory =
         alignment > __STDCPP_DEFAULT_NEW_ALIGNMENT__
             ? ::operator new(header + count * stride, std::align_val_t(alignment), std::nothrow)

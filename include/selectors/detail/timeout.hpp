@@ -12,11 +12,11 @@ namespace selectors::detail {
 using std::chrono::nanoseconds;
 
 // No end of waiting. What does not fit into nanoseconds (292 years) is as good as that.
-inline constexpr nanoseconds forever = nanoseconds::max();
+inline constexpr nanoseconds forever = (nanoseconds::max)();
 // What a duration or time point that is not a number becomes.
-inline constexpr nanoseconds not_a_time = nanoseconds::min();
+inline constexpr nanoseconds not_a_time = (nanoseconds::min)();
 
-inline constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+inline constexpr std::int64_t most = (std::numeric_limits<std::int64_t>::max)();
 
 constexpr nanoseconds saturated(bool negative, std::uint64_t magnitude) noexcept {
   const auto count =
