@@ -27,18 +27,7 @@ class selectors_error_category final : public std::error_category {
  public:
   const char* name() const noexcept override { return "selectors"; }
 
-  std::string message(int value) const override {
-    switch (static_cast<errc>(value)) {
-      case errc::already_registered: return "handle already registered";
-      case errc::not_registered: return "not registered";
-      case errc::invalid_events: return "these events cannot be asked for";
-      case errc::invalid_handle: return "invalid handle";
-      case errc::invalid_timeout: return "the timeout is not a number";
-      case errc::closed: return "the selector is closed";
-      case errc::forked: return "the selector belongs to the parent process; reopen it first";
-    }
-    return "unknown error";
-  }
+  std::string message(int value) const override { return text_of(static_cast<errc>(value)); }
 
   std::error_condition default_error_condition(int value) const noexcept override {
     switch (static_cast<errc>(value)) {
@@ -51,6 +40,20 @@ class selectors_error_category final : public std::error_category {
       case errc::forked: return std::errc::operation_not_permitted;
     }
     return {value, *this};
+  }
+
+ private:
+  static const char* text_of(errc value) noexcept {
+    switch (value) {
+      case errc::already_registered: return "handle already registered";
+      case errc::not_registered: return "not registered";
+      case errc::invalid_events: return "these events cannot be asked for";
+      case errc::invalid_handle: return "invalid handle";
+      case errc::invalid_timeout: return "the timeout is not a number";
+      case errc::closed: return "the selector is closed";
+      case errc::forked: return "the selector belongs to the parent process; reopen it first";
+    }
+    return "unknown error";
   }
 };
 
@@ -82,6 +85,7 @@ class [[nodiscard]] failure {
 
   constexpr explicit operator bool() const noexcept { return origin_ != origin::none; }
 
+  [[nodiscard]] constexpr bool is_lack_of_memory() const noexcept { return origin_ == origin::memory; }
   /// The system call that refused, or null.
   [[nodiscard]] constexpr const char* call() const noexcept { return call_; }
 

@@ -13,7 +13,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -163,7 +162,7 @@ class epoll_backend {
   }
 
   // Zero or an errno.
-  int control(int operation, registration& r) noexcept {
+  SELECTORS_APART int control(int operation, registration& r) noexcept {
     epoll_event event{};
     event.events = to_kernel(r.interest);
     event.data.ptr = &r;
@@ -191,7 +190,8 @@ class epoll_backend {
 
   int wait_for_milliseconds(std::int64_t left) noexcept {
     for (;;) {
-      const auto now = static_cast<int>(std::min<std::int64_t>(left, (std::numeric_limits<int>::max)()));
+      constexpr std::int64_t most = (std::numeric_limits<int>::max)();
+      const int now = static_cast<int>(left < most ? left : most);
       const int count = ::epoll_wait(epoll_, entries_.data(), room(), now);
       left -= now;
       if (count != 0 || left == 0) return count;

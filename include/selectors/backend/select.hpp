@@ -11,7 +11,6 @@
 
 #include <sys/select.h>
 
-#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <chrono>
@@ -57,7 +56,8 @@ class select_backend {
 
   failure open() noexcept { return {}; }
   failure reopen() noexcept {
-    for (auto& set : wanted_) std::fill_n(set.data(), words_, word{0});
+    for (auto& set : wanted_)
+      for (std::size_t i = 0; i != words_; ++i) set[i] = 0;
     words_ = 0;
     return {};
   }
@@ -76,7 +76,7 @@ class select_backend {
     r.attached = true;
     r.always_ready = false;
     tokens_[static_cast<std::size_t>(r.handle)] = &r;
-    words_ = (std::max)(words_, place(r.handle).index + 1);
+    if (const std::size_t needed = place(r.handle).index + 1; words_ < needed) words_ = needed;
     return modify(r, {});
   }
 
@@ -159,7 +159,7 @@ class select_backend {
 
   void copy_wanted() noexcept {
     for (std::size_t set = 0; set != sets; ++set)
-      std::copy_n(wanted_[set].data(), words_, found_[set].data());
+      for (std::size_t i = 0; i != words_; ++i) found_[set][i] = wanted_[set][i];
   }
 
   // Numbers that the process cannot have are no error to the kernel, so the sets end with a word.

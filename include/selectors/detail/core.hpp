@@ -12,7 +12,6 @@
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -167,7 +166,7 @@ class core {
 // ---------------------------------------------------------------------------------------
 
 template <selector_backend Backend>
-failure core<Backend>::open() noexcept {
+SELECTORS_APART failure core<Backend>::open() noexcept {
   if (const failure failed = count_forks()) return failed;
   if (const failure failed = state_.backend.open()) return failed;
   state_.stamp = forks.load(std::memory_order_relaxed);
@@ -175,7 +174,7 @@ failure core<Backend>::open() noexcept {
 }
 
 template <selector_backend Backend>
-failure core<Backend>::reopen() noexcept {
+SELECTORS_APART failure core<Backend>::reopen() noexcept {
   if (is_of_this_process()) arm_unreached();  // or it is lost if this fails
   end_loop();
   destroy_retired();
@@ -188,7 +187,7 @@ failure core<Backend>::reopen() noexcept {
 }
 
 template <selector_backend Backend>
-void core<Backend>::close() noexcept {
+SELECTORS_APART void core<Backend>::close() noexcept {
   end_loop();
   retire_all();
   state_.backend.close();
@@ -217,7 +216,7 @@ core<Backend>::~core() {
 }
 
 template <selector_backend Backend>
-void core<Backend>::clear() noexcept {
+SELECTORS_APART void core<Backend>::clear() noexcept {
   end_loop();
   for (std::size_t i = keys().next(0); i != handle_table::none; i = keys().next(i + 1)) {
     detach(keys().at(i));
@@ -229,14 +228,14 @@ void core<Backend>::clear() noexcept {
 // -----------------------------------------------------------------------------------------------
 
 template <selector_backend Backend>
-failure core<Backend>::reserve(native_handle_type handle) noexcept {
+SELECTORS_APART failure core<Backend>::reserve(native_handle_type handle) noexcept {
   if (!state_.nodes.reserve_one(type_->layout) || !state_.keys.reserve(handle)) return failure::memory();
   // The entries may move while a loop goes over them.
   const auto reached = state_.cursor - state_.backend.entries();
   const auto left = state_.end - state_.cursor;
   const std::size_t count = state_.nodes.taken() + 1;
   const failure failed = state_.backend.reserve(count, handle);
-  if (!failed) state_.room = (std::max)(state_.room, count);
+  if (!failed && state_.room < count) state_.room = count;
   if (left != 0) {
     state_.cursor = state_.backend.entries() + reached;
     state_.end = state_.cursor + left;
@@ -245,7 +244,8 @@ failure core<Backend>::reserve(native_handle_type handle) noexcept {
 }
 
 template <selector_backend Backend>
-failure core<Backend>::add(native_handle_type handle, any_interest what, record*& added) noexcept {
+SELECTORS_APART failure core<Backend>::add(native_handle_type handle, any_interest what,
+                                           record*& added) noexcept {
   if (const failure refused = usable()) return refused;
   if (handle < 0) return errc::invalid_handle;
   if (keys().find(handle) != nullptr) return errc::already_registered;
@@ -273,7 +273,7 @@ failure core<Backend>::add(native_handle_type handle, any_interest what, record*
 }
 
 template <selector_backend Backend>
-void core<Backend>::withdraw(record& r) noexcept {
+SELECTORS_COLD void core<Backend>::withdraw(record& r) noexcept {
   detach(r);
   if (r.listed) unlist(r);
   state_.keys.set(r.handle, nullptr);
@@ -293,7 +293,7 @@ inline failure core<Backend>::modify(target which, any_interest what) noexcept {
 }
 
 template <selector_backend Backend>
-failure core<Backend>::change(record& r, any_interest what) noexcept {
+SELECTORS_APART failure core<Backend>::change(record& r, any_interest what) noexcept {
   if (what.events.empty()) {
     detach(r);
     r.interest = what;
@@ -336,7 +336,7 @@ failure core<Backend>::remove(target which) noexcept {
 
 // After the backend took the interest that is in force now, or with nothing to watch.
 template <selector_backend Backend>
-void core<Backend>::arm(record& r) noexcept {
+SELECTORS_APART void core<Backend>::arm(record& r) noexcept {
   r.refused = false;
   r.armed = !r.interest.events.empty();
   const bool is_fast = r.attached && r.interest.mode != trigger::oneshot;
@@ -346,7 +346,7 @@ void core<Backend>::arm(record& r) noexcept {
 
 // The kernel holds it no more: told once, by the next select.
 template <selector_backend Backend>
-void core<Backend>::refuse(record& r) noexcept {
+SELECTORS_COLD void core<Backend>::refuse(record& r) noexcept {
   r.armed = r.refused = true;
   r.always_ready = false;
   r.fast = 0;
@@ -355,7 +355,7 @@ void core<Backend>::refuse(record& r) noexcept {
 
 // Takes it from the kernel. In a child process the kernel's object is still the parent's, and not touched.
 template <selector_backend Backend>
-void core<Backend>::detach(record& r) noexcept {
+SELECTORS_APART void core<Backend>::detach(record& r) noexcept {
   r.fast = 0;
   r.armed = r.refused = false;
   if (!r.attached) return;
@@ -371,7 +371,7 @@ void core<Backend>::detach(record& r) noexcept {
 // ----------------------------------------------------------------------------------------------
 
 template <selector_backend Backend>
-void core<Backend>::retire(record& r) noexcept {
+SELECTORS_APART void core<Backend>::retire(record& r) noexcept {
   state_.keys.set(r.handle, nullptr);
   --state_.size;
   r.registered = r.armed = false;
@@ -381,13 +381,13 @@ void core<Backend>::retire(record& r) noexcept {
 }
 
 template <selector_backend Backend>
-void core<Backend>::retire_all() noexcept {
+SELECTORS_APART void core<Backend>::retire_all() noexcept {
   for (std::size_t i = keys().next(0); i != handle_table::none; i = keys().next(i + 1)) retire(keys().at(i));
 }
 
 // Data's destructor may register, modify and unregister, and so retire more.
 template <selector_backend Backend>
-void core<Backend>::destroy_retired() noexcept {
+SELECTORS_APART void core<Backend>::destroy_retired() noexcept {
   for (sweep_listed(); state_.retired; sweep_listed()) {
     while (state_.retired) {
       record& r = state_.retired.pop();
@@ -410,14 +410,14 @@ void core<Backend>::recycle(record& r) noexcept {
 // --------------------------------------------------------------------------
 
 template <selector_backend Backend>
-void core<Backend>::list(record& r) noexcept {
+SELECTORS_COLD void core<Backend>::list(record& r) noexcept {
   if (!r.listed) state_.listed.push(r);
   r.listed = true;
   state_.chores |= listed_keys;
 }
 
 template <selector_backend Backend>
-void core<Backend>::unlist(record& r) noexcept {
+SELECTORS_COLD void core<Backend>::unlist(record& r) noexcept {
   record_list kept;
   while (state_.listed) {
     record& one = state_.listed.pop();
@@ -429,7 +429,7 @@ void core<Backend>::unlist(record& r) noexcept {
 
 // Sorts out who is no longer of them; returns whether any has something to tell now.
 template <selector_backend Backend>
-bool core<Backend>::sweep_listed() noexcept {
+SELECTORS_APART bool core<Backend>::sweep_listed() noexcept {
   bool ready = false;
   record_list kept;
   while (state_.listed) {
@@ -449,7 +449,7 @@ bool core<Backend>::sweep_listed() noexcept {
 }
 
 template <selector_backend Backend>
-int core<Backend>::put_listed(int count) noexcept {
+SELECTORS_COLD int core<Backend>::put_listed(int count) noexcept {
   constexpr event_bits both = mask_bits::of(event::read | event::write);
   auto i = static_cast<std::size_t>(count);
   for (record* r = state_.listed.first(); r != nullptr && i != state_.room; r = r->next)
@@ -467,7 +467,7 @@ void core<Backend>::note_ghost(const record& r) noexcept {
 
 // A fresh kernel object, where nothing is leaked. Without a descriptor to spare, the old one's.
 template <selector_backend Backend>
-failure core<Backend>::heal() noexcept {
+SELECTORS_COLD failure core<Backend>::heal() noexcept {
   if (state_.backend.reopen()) {
     state_.backend.close();
     if (const failure failed = state_.backend.open()) {
@@ -481,7 +481,7 @@ failure core<Backend>::heal() noexcept {
 
 // The kernel object that knew them is gone.
 template <selector_backend Backend>
-void core<Backend>::forget_leaks() noexcept {
+SELECTORS_COLD void core<Backend>::forget_leaks() noexcept {
   state_.leaky = false;
   state_.ghosts = 0;
   state_.chores &= static_cast<std::uint8_t>(~heal_wanted);
@@ -490,7 +490,7 @@ void core<Backend>::forget_leaks() noexcept {
 
 // To a kernel object that watches nothing: what was armed is armed again.
 template <selector_backend Backend>
-void core<Backend>::attach_all() noexcept {
+SELECTORS_COLD void core<Backend>::attach_all() noexcept {
   forget_leaks();
   for (std::size_t i = keys().next(0); i != handle_table::none; i = keys().next(i + 1)) {
     record& r = keys().at(i);
@@ -569,7 +569,7 @@ SELECTORS_COLD outcome core<Backend>::settle(int count, nanoseconds timeout) noe
 
 // What an unfinished loop did not reach, and the kernel will not tell again by itself.
 template <selector_backend Backend>
-void core<Backend>::arm_unreached() noexcept {
+SELECTORS_COLD void core<Backend>::arm_unreached() noexcept {
   for (const entry* e = state_.cursor; e != state_.end; ++e) {
     record& r = *static_cast<record*>(Backend::token(*e));
     if (!r.registered || !r.armed || !r.attached || r.interest.mode == trigger::level) continue;
@@ -581,7 +581,7 @@ void core<Backend>::arm_unreached() noexcept {
 }
 
 template <selector_backend Backend>
-bool core<Backend>::has_next() const noexcept {
+SELECTORS_APART bool core<Backend>::has_next() const noexcept {
   for (const entry* e = state_.cursor; e != state_.end; ++e)
     if (peek(*static_cast<const record*>(Backend::token(*e)), Backend::events(*e)) != 0) return true;
   return false;

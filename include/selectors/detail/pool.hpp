@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <limits>
 #include <new>
@@ -57,10 +56,12 @@ class pool {
   };
 
   bool grow(layout node) noexcept {
-    const std::size_t alignment = (std::max)(node.alignment, alignof(chunk));
+    const std::size_t alignment = node.alignment > alignof(chunk) ? node.alignment : alignof(chunk);
     const std::size_t stride = (node.size + alignment - 1) / alignment * alignment;
     const std::size_t header = (sizeof(chunk) + alignment - 1) / alignment * alignment;
-    const std::size_t count = (std::max<std::size_t>)(least(stride), total_ / 4);
+    // A first chunk of about a kibibyte; then as much again by quarters.
+    const std::size_t least = stride < 64 ? 16 : 1 + 1024 / stride;
+    const std::size_t count = least > total_ / 4 ? least : total_ / 4;
     if (count > ((std::numeric_limits<std::ptrdiff_t>::max)() - header) / stride) return false;
     void* const memory =
         alignment > __STDCPP_DEFAULT_NEW_ALIGNMENT__
@@ -72,11 +73,6 @@ class pool {
     auto* const nodes = static_cast<std::byte*>(memory) + header;
     for (std::size_t i = count; i != 0; --i) free_ = ::new (nodes + (i - 1) * stride) link{free_};
     return true;
-  }
-
-  // A first chunk of about a kibibyte, for a selector of few handles.
-  static constexpr std::size_t least(std::size_t stride) noexcept {
-    return std::clamp<std::size_t>(1024 / stride, 1, 16);
   }
 
   static void release(chunk* memory) noexcept {

@@ -7,27 +7,40 @@
 
 #if SELECTORS_EXCEPTIONS
 
+#include <cstdio>
 #include <new>
-#include <string>
 #include <system_error>
 
 namespace selectors::detail {
 
-// Made while there is memory, for to throw it when there is none: a copy of it allocates nothing.
-inline const std::system_error out_of_memory{std::make_error_code(std::errc::not_enough_memory), "selectors"};
+// What the library throws. It puts its text together without strings: those of std::system_error's own constructors
+// would add two kibibytes to every program.
+class refusal final : public std::system_error {
+ public:
+  refusal(failure what, const char* operation, native_handle_type handle) : std::system_error(what.code()) {
+    char subject[24] = "";
+    if (handle != invalid_handle) std::snprintf(subject, sizeof subject, "(%d)", handle);
+    const bool is_of_kernel = what.call() != nullptr;
+    std::snprintf(text_, sizeof text_, "selectors: %s%s%s%s: %s", operation, subject,
+                  is_of_kernel ? ": " : "", is_of_kernel ? what.call() : "", std::system_error::what());
+  }
+
+  const char* what() const noexcept override { return text_; }
+
+ private:
+  char text_[184];
+};
+
+// Made while there is memory, to be thrown when there is none: a copy of it allocates nothing.
+inline const refusal out_of_memory{failure::memory(), "no memory", invalid_handle};
 
 // Every exception of the library leaves here. The text names the call, the handle, what refused it and why:
 // "selectors: register_(7): epoll_ctl: Bad file descriptor".
 [[noreturn]] SELECTORS_COLD inline void raise(failure what, const char* operation,
                                               native_handle_type handle = invalid_handle) {
-  const std::error_code code = what.code();
-  if (code == std::errc::not_enough_memory && what.call() == nullptr) throw out_of_memory;
+  if (what.is_lack_of_memory()) throw out_of_memory;
   try {
-    std::string text = "selectors: ";
-    text += operation;
-    if (handle != invalid_handle) text += "(" + std::to_string(handle) + ")";
-    if (what.call() != nullptr) text.append(": ").append(what.call());
-    throw std::system_error(code, text);
+    throw refusal(what, operation, handle);
   } catch (const std::bad_alloc&) {
     throw out_of_memory;
   }

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
-#include <numeric>
+#include <ratio>
 #include <type_traits>
 
 namespace selectors::detail {
@@ -28,9 +28,9 @@ constexpr nanoseconds saturated(bool negative, std::uint64_t magnitude) noexcept
 template <class Rep, class Period>
 constexpr nanoseconds to_nanoseconds(std::chrono::duration<Rep, Period> duration) noexcept {
   // One tick is `whole / parts` nanoseconds.
-  constexpr std::int64_t common = std::gcd(std::nano::den, Period::den);
-  constexpr std::int64_t parts = Period::den / common;
-  constexpr std::int64_t scale = std::nano::den / common;
+  using reduced = std::ratio<std::nano::den, Period::den>;
+  constexpr std::int64_t parts = reduced::den;
+  constexpr std::int64_t scale = reduced::num;
   constexpr bool whole_fits = Period::num <= most / scale;
   constexpr std::int64_t whole = whole_fits ? Period::num * scale : 0;
 
