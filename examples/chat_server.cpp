@@ -27,8 +27,8 @@ struct client {
   int native_handle() const { return socket.native_handle(); }
 };
 
-// How long the UTF-8 character at the front is; 0 if there is none. The second byte's bounds rule out what UTF-8 must
-// not say: overlong forms, surrogates, and what is beyond Unicode.
+// How long the UTF-8 character at the front is; 0 if there is none. The second byte's bounds rule out what
+// UTF-8 must not say: overlong forms, surrogates, and what is beyond Unicode.
 std::size_t utf8_length(std::string_view text) {
   const auto at = [&](std::size_t i) -> unsigned {
     return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Every byte comes back, in order. A client that does not read is not read from, beyond a bounded backlog; one that has
-// shut down its sending side still gets what is owed to it.
+// Every byte comes back, in order. A client that does not read is not read from, beyond a bounded backlog;
+// one that has shut down its sending side still gets what is owed to it.
 
 #include "net.hpp"
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What the servers need and nobody wants to read twice: options, addresses, sockets, and a graceful end by signal.
+// What the servers need and nobody wants to read twice: options, addresses, sockets, and a graceful end by
+// signal.
 
 #include <selectors/selectors.hpp>
 
@@ -165,7 +166,8 @@ class acceptor {
     }
   }
 
-  // How long to wait at most: while paused a moment, since a descriptor may become free anywhere in the system.
+  // How long to wait at most: while paused a moment, since a descriptor may become free anywhere in the
+  // system.
   std::chrono::milliseconds patience() const {
     return is_paused_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds::max();
   }
@@ -201,7 +203,7 @@ class end_by_signal {
   end_by_signal() {
     static selectors::wakeup* target;
     target = &wakeup_;
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) { target->notify(); };
     ::sigaction(SIGINT, &action, nullptr);
     ::sigaction(SIGTERM, &action, nullptr);

@@ -111,8 +111,8 @@ enum class trigger : std::uint8_t {
 /// does not have is an error of the compiler. Made by `edge`, `oneshot` and `exclusive`; a plain event_mask
 /// is the rest.
 template <trigger Mode, bool Exclusive = false>
-requires(Mode != trigger::oneshot || !Exclusive)  // EINVAL in epoll_ctl(2): no such thing exists
-    class interest {
+  requires(Mode != trigger::oneshot || !Exclusive)  // EINVAL in epoll_ctl(2): no such thing exists
+class interest {
  public:
   static constexpr trigger mode = Mode;
   static constexpr bool is_exclusive = Exclusive;

@@ -61,7 +61,7 @@ struct key_access {
   }
   template <class Key>
   static void destroy_data(record& r) noexcept {
-    if constexpr (requires(Key & key) { key.data(); }) key_of<Key>(r).destroy_data();
+    if constexpr (requires(Key& key) { key.data(); }) key_of<Key>(r).destroy_data();
   }
 };
 

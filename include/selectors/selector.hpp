@@ -97,9 +97,10 @@ class selector {
   /// registers it paused: nothing is reported, not even errors. Regular files, directories and the like,
   /// which epoll refuses, are always ready for the `read` and `write` asked for. Amortized O(1).
   template <pollable H, interest_for<Backend> What = event_mask>
-  requires(std::is_void_v<Data> || std::is_default_constructible_v<Data>) key_type* register_(
-      H&& h, What what, std::error_code& error) noexcept(detail::is_noexcept_handle<H>() &&
-                                                         detail::is_noexcept_data<Data, void>()) {
+    requires(std::is_void_v<Data> || std::is_default_constructible_v<Data>)
+  key_type* register_(H&& h, What what,
+                      std::error_code& error) noexcept(detail::is_noexcept_handle<H>() &&
+                                                       detail::is_noexcept_data<Data, void>()) {
     return report(try_register(handle_of(h), detail::as_interest(what)), error);
   }
 
@@ -107,17 +108,19 @@ class selector {
   /// nothing else can fail. What its constructor throws comes through, from this form too, and nothing is
   /// registered.
   template <pollable H, interest_for<Backend> What = event_mask, class D = Data>
-  requires detail::data_for<D, Data> key_type* register_(
-      H&& h, What what, D&& data, std::error_code& error) noexcept(detail::is_noexcept_handle<H>() &&
-                                                                   detail::is_noexcept_data<Data, D>()) {
+    requires detail::data_for<D, Data>
+  key_type* register_(H&& h, What what, D&& data,
+                      std::error_code& error) noexcept(detail::is_noexcept_handle<H>() &&
+                                                       detail::is_noexcept_data<Data, D>()) {
     return report(try_register(handle_of(h), detail::as_interest(what), std::forward<D>(data)), error);
   }
 
   /// The same for data that has a handle itself, which is read before the data is moved.
   template <interest_for<Backend> What, class D = Data>
-  requires(pollable<D>&& detail::data_for<D, Data>) key_type* register_(
-      What what, D&& data, std::error_code& error) noexcept(detail::is_noexcept_handle<D>() &&
-                                                            detail::is_noexcept_data<Data, D>()) {
+    requires(pollable<D> && detail::data_for<D, Data>)
+  key_type* register_(What what, D&& data,
+                      std::error_code& error) noexcept(detail::is_noexcept_handle<D>() &&
+                                                       detail::is_noexcept_data<Data, D>()) {
     const native_handle_type handle = handle_of(data);
     return report(try_register(handle, detail::as_interest(what), std::forward<D>(data)), error);
   }
@@ -126,8 +129,8 @@ class selector {
   /// force makes no system call. Otherwise edge, one-shot and silenced registrations are armed again:
   /// readiness that is there is reported again. An empty event_mask pauses, and never fails. O(1).
   template <class H, interest_for<Backend> What = event_mask>
-  requires detail::handle_or_key<H, key_type> key_type* modify(
-      H&& h, What what, std::error_code& error) noexcept(detail::is_noexcept_handle<H>()) {
+    requires detail::handle_or_key<H, key_type>
+  key_type* modify(H&& h, What what, std::error_code& error) noexcept(detail::is_noexcept_handle<H>()) {
     const detail::target which = look_up(h);
     return report(core_.modify(which, detail::as_interest(what)), which, error);
   }
@@ -136,8 +139,8 @@ class selector {
   /// until the next `select` or `reopen`, which destroys them first, or until the selector's destruction; so
   /// a handler may unregister itself and run on, and data can be moved out. O(1).
   template <class H>
-  requires detail::handle_or_key<H, key_type> key_type* unregister(H&& h, std::error_code& error) noexcept(
-      detail::is_noexcept_handle<H>()) {
+    requires detail::handle_or_key<H, key_type>
+  key_type* unregister(H&& h, std::error_code& error) noexcept(detail::is_noexcept_handle<H>()) {
     const detail::target which = look_up(h);
     return report(core_.remove(which), which, error);
   }
@@ -176,26 +179,29 @@ class selector {
   }
 
   template <pollable H, interest_for<Backend> What = event_mask>
-  requires(std::is_void_v<Data> || std::is_default_constructible_v<Data>) key_type& register_(H&& h,
-                                                                                              What what) {
+    requires(std::is_void_v<Data> || std::is_default_constructible_v<Data>)
+  key_type& register_(H&& h, What what) {
     const native_handle_type handle = handle_of(h);
     return checked(try_register(handle, detail::as_interest(what)), handle);
   }
 
   template <pollable H, interest_for<Backend> What = event_mask, class D = Data>
-  requires detail::data_for<D, Data> key_type& register_(H&& h, What what, D&& data) {
+    requires detail::data_for<D, Data>
+  key_type& register_(H&& h, What what, D&& data) {
     const native_handle_type handle = handle_of(h);
     return checked(try_register(handle, detail::as_interest(what), std::forward<D>(data)), handle);
   }
 
   template <interest_for<Backend> What, class D = Data>
-  requires(pollable<D>&& detail::data_for<D, Data>) key_type& register_(What what, D&& data) {
+    requires(pollable<D> && detail::data_for<D, Data>)
+  key_type& register_(What what, D&& data) {
     const native_handle_type handle = handle_of(data);
     return checked(try_register(handle, detail::as_interest(what), std::forward<D>(data)), handle);
   }
 
   template <class H, interest_for<Backend> What = event_mask>
-  requires detail::handle_or_key<H, key_type> key_type& modify(H&& h, What what) {
+    requires detail::handle_or_key<H, key_type>
+  key_type& modify(H&& h, What what) {
     const detail::target which = look_up(h);
     if (const failure failed = core_.modify(which, detail::as_interest(what))) [[unlikely]]
       detail::raise(failed, "modify", which.handle);
@@ -203,7 +209,8 @@ class selector {
   }
 
   template <class H>
-  requires detail::handle_or_key<H, key_type> key_type& unregister(H&& h) {
+    requires detail::handle_or_key<H, key_type>
+  key_type& unregister(H&& h) {
     const detail::target which = look_up(h);
     if (const failure failed = core_.remove(which)) [[unlikely]]
       detail::raise(failed, "unregister", which.handle);
@@ -228,10 +235,12 @@ class selector {
 
   /// The key of a registered handle; errc::not_registered is thrown for others. O(1).
   template <class H>
-  requires detail::handle_or_key<H, key_type>
-  [[nodiscard]] key_type& at(H&& h) { return const_cast<key_type&>(std::as_const(*this).at(h)); }
+    requires detail::handle_or_key<H, key_type>
+  [[nodiscard]] key_type& at(H&& h) {
+    return const_cast<key_type&>(std::as_const(*this).at(h));
+  }
   template <class H>
-  requires detail::handle_or_key<H, key_type>
+    requires detail::handle_or_key<H, key_type>
   [[nodiscard]] const key_type& at(H&& h) const {
     const detail::target which = look_up(h);
     if (which.found == nullptr) detail::raise(errc::not_registered, "at", which.handle);
@@ -244,21 +253,23 @@ class selector {
 
   /// The key of a registered handle, or null. O(1).
   template <class H>
-  requires detail::handle_or_key<H, key_type>
+    requires detail::handle_or_key<H, key_type>
   [[nodiscard]] key_type* find(H&& h) noexcept {
     const detail::target which = look_up(h);
     return which.found != nullptr ? &key_of(*which.found) : nullptr;
   }
   template <class H>
-  requires detail::handle_or_key<H, key_type>
+    requires detail::handle_or_key<H, key_type>
   [[nodiscard]] const key_type* find(H&& h) const noexcept {
     const detail::target which = look_up(h);
     return which.found != nullptr ? &key_of(*which.found) : nullptr;
   }
 
   template <class H>
-  requires detail::handle_or_key<H, key_type>
-  [[nodiscard]] bool contains(H&& h) const noexcept { return look_up(h).found != nullptr; }
+    requires detail::handle_or_key<H, key_type>
+  [[nodiscard]] bool contains(H&& h) const noexcept {
+    return look_up(h).found != nullptr;
+  }
 
   /// How many keys are registered.
   [[nodiscard]] std::size_t size() const noexcept { return core_.size(); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// The calls beside the loop: `control CALL ROUNDS` makes one call over and over; see measure.py for what they tell.
+// The calls beside the loop: `control CALL ROUNDS` makes one call over and over; see measure.py for what they
+// tell.
 
 #include "handler.hpp"
 

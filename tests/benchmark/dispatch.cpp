@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// A loop to count the instructions of: `dispatch LOOP ACTIVE ROUNDS`, where LOOP is `raw`, the epoll loop that a careful
-// programmer writes by hand, with an index in epoll_data, or `selectors`, the same on this library. ACTIVE eventfds are
-// ready all the time. Two runs that differ in ROUNDS alone tell what a round costs, without what surrounds it.
+// A loop to count the instructions of: `dispatch LOOP ACTIVE ROUNDS`, where LOOP is `raw`, the epoll loop
+// that a careful programmer writes by hand, with an index in epoll_data, or `selectors`, the same on this
+// library. ACTIVE eventfds are ready all the time. Two runs that differ in ROUNDS alone tell what a round
+// costs, without what surrounds it.
 
 #include "handler.hpp"
 

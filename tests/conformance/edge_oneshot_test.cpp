@@ -119,6 +119,6 @@ TEMPLATE_LIST_TEST_CASE("what a backend does not have, a program can ask", "[edg
   STATIC_REQUIRE_FALSE(supports<TestType, trigger::oneshot, true>);
   STATIC_REQUIRE(supports<TestType, trigger::edge> == is_epoll<TestType>);
   STATIC_REQUIRE(supports<TestType, trigger::level, true> == is_epoll<TestType>);
-  STATIC_REQUIRE(requires(type & sel) { sel.register_(1, edge(event::read)); } == is_epoll<TestType>);
-  STATIC_REQUIRE(requires(type & sel) { sel.modify(1, exclusive(event::read)); } == is_epoll<TestType>);
+  STATIC_REQUIRE(requires(type& sel) { sel.register_(1, edge(event::read)); } == is_epoll<TestType>);
+  STATIC_REQUIRE(requires(type& sel) { sel.modify(1, exclusive(event::read)); } == is_epoll<TestType>);
 }

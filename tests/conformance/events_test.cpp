@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// No error is missed, and nothing unasked is told: the kernel made to produce each row of the backends' tables.
+// No error is missed, and nothing unasked is told: the kernel made to produce each row of the backends'
+// tables.
 
 #include "support/catch.hpp"
 #include "support/descriptors.hpp"
@@ -16,8 +17,8 @@ namespace {
 constexpr auto read_write = event::read | event::write;
 constexpr auto details = event::error | event::hangup | event::read_hangup;
 
-// What a fresh selector reports of one handle, for each of the masks that can be asked for; checks what holds for all:
-// nothing is raised but what was asked for, and read_hangup comes with read only.
+// What a fresh selector reports of one handle, for each of the masks that can be asked for; checks what holds
+// for all: nothing is raised but what was asked for, and read_hangup comes with read only.
 template <class Backend>
 event_mask seen(const descriptor& handle, event_mask asked) {
   selector<void, Backend> sel;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// A backend that refuses on request: whatever the kernel says no to, the state stays as it was, and the error is told.
+// A backend that refuses on request: whatever the kernel says no to, the state stays as it was, and the error
+// is told.
 
 #include "support/catch.hpp"
 #include "support/descriptors.hpp"

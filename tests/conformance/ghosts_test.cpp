@@ -14,7 +14,8 @@ using namespace support;
 
 namespace {
 
-// A pipe that is ready to read, of which only a duplicate of the reader is left; `number` is what was registered.
+// A pipe that is ready to read, of which only a duplicate of the reader is left; `number` is what was
+// registered.
 struct leaked_pipe {
   pipe_ends pipe = make_pipe();
   descriptor duplicate = dup_of(pipe.reader);

@@ -24,7 +24,7 @@ namespace {
 class ignored_signal {
  public:
   explicit ignored_signal(int number) : number_(number) {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) {};
     checked(::sigaction(number, &action, &before_), "sigaction");
   }
@@ -33,7 +33,7 @@ class ignored_signal {
 
  private:
   int number_;
-  struct sigaction before_ {};
+  struct sigaction before_{};
 };
 
 // Sends a thread SIGUSR1, over and over, until it has left its wait.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// What a loop did not reach is reported again by the next select, one-shot and edge too; what it reached is not.
+// What a loop did not reach is reported again by the next select, one-shot and edge too; what it reached is
+// not.
 
 #include "support/catch.hpp"
 #include "support/descriptors.hpp"

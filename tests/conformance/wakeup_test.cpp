@@ -51,8 +51,7 @@ TEMPLATE_LIST_TEST_CASE("a wakeup ends a wait, from a signal handler, and keeps 
   wakeup wake;
   sel.register_(wake, event::read);
   signalled = &wake;
-  struct sigaction action {
-  }, before{};
+  struct sigaction action{}, before{};
   action.sa_handler = [](int) { signalled->notify(); };
   checked(::sigaction(SIGUSR2, &action, &before), "sigaction");
   errno = ELOOP;

@@ -3,8 +3,8 @@
 
 #include <cstddef>
 
-// The program's operator new, counted, and failing on request. Of this thread alone: the test framework's other threads,
-// if any, are left in peace.
+// The program's operator new, counted, and failing on request. Of this thread alone: the test framework's
+// other threads, if any, are left in peace.
 namespace support {
 
 std::size_t allocations() noexcept;

@@ -8,9 +8,9 @@
 
 namespace support {
 
-// Runs `body` in a child process, and returns the number of the step at which it stopped by returning non-zero; 0 when
-// all went well, -1 when it was killed. It ends after ten seconds by itself. No assertion of the test framework works
-// in there.
+// Runs `body` in a child process, and returns the number of the step at which it stopped by returning
+// non-zero; 0 when all went well, -1 when it was killed. It ends after ten seconds by itself. No assertion of
+// the test framework works in there.
 template <class Body>
 int in_child(Body&& body) {
   const pid_t child = checked(::fork(), "fork");

@@ -70,7 +70,8 @@ void expect_idle(Selector& selector) {
   CHECK(found.empty());
 }
 
-// Nothing is ready, and waiting for it takes the time it should: nothing spins, and nothing ends the wait early.
+// Nothing is ready, and waiting for it takes the time it should: nothing spins, and nothing ends the wait
+// early.
 template <class Selector>
 void expect_idle_for(Selector& selector, std::chrono::milliseconds time) {
   const auto start = std::chrono::steady_clock::now();

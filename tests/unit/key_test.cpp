@@ -22,9 +22,7 @@ struct incomplete {
 };
 
 template <class Key>
-concept has_data = requires(Key& key) {
-  key.data();
-};
+concept has_data = requires(Key& key) { key.data(); };
 
 }  // namespace
 

@@ -86,9 +86,8 @@ concept selector_backend =
 
 /// Whether a backend has a trigger mode, exclusive or not: for generic code to ask.
 template <class Backend, trigger Mode, bool Exclusive = false>
-concept supports =
-    selector_backend<Backend> &&(Mode != trigger::oneshot || !Exclusive) && Backend::supports(Mode,
-                                                                                              Exclusive);
+concept supports = selector_backend<Backend> && (Mode != trigger::oneshot || !Exclusive) &&
+                   Backend::supports(Mode, Exclusive);
 
 namespace detail {
 
@@ -107,7 +106,6 @@ using as_interest_t = decltype(detail::as_interest(std::declval<const What&>()))
 template <class What, class Backend>
 concept interest_for = requires {
   typename detail::as_interest_t<What>;
-}
-&&supports<Backend, detail::as_interest_t<What>::mode, detail::as_interest_t<What>::is_exclusive>;
+} && supports<Backend, detail::as_interest_t<What>::mode, detail::as_interest_t<What>::is_exclusive>;
 
 }  // namespace selectors

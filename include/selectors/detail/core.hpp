@@ -67,7 +67,8 @@ class core {
   failure modify(target which, any_interest what) noexcept;
   failure remove(target which) noexcept;
 
-  // A loop over what it found is valid as long as `epoch` stays what it was afterwards. `why` tells why it failed.
+  // A loop over what it found is valid as long as `epoch` stays what it was afterwards. `why` tells why it
+  // failed.
   outcome select(nanoseconds timeout) noexcept;
   failure why() const noexcept { return why_; }
   outcome refuse_timeout() noexcept {

@@ -24,7 +24,9 @@ class key_iterator {
   key_iterator() noexcept = default;
   key_iterator(const handle_table& keys, std::size_t from) noexcept
       : keys_(&keys), position_(keys.next(from)) {}
-  operator key_iterator<const Key>() const noexcept requires(!std::is_const_v<Key>) {
+  operator key_iterator<const Key>() const noexcept
+    requires(!std::is_const_v<Key>)
+  {
     return {*keys_, position_};
   }
 

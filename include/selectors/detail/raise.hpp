@@ -13,8 +13,8 @@
 
 namespace selectors::detail {
 
-// What the library throws. It puts its text together without strings: those of std::system_error's own constructors
-// would add two kibibytes to every program.
+// What the library throws. It puts its text together without strings: those of std::system_error's own
+// constructors would add two kibibytes to every program.
 class refusal final : public std::system_error {
  public:
   refusal(failure what, const char* operation, native_handle_type handle) : std::system_error(what.code()) {
