@@ -88,14 +88,16 @@ class selector {
   /// Closes the selector and destroys the data of all its keys.
   ~selector() = default;
 
-  // ---- registering: one system call each with epoll, none with poll and select but to see that the handle
-  // is open ----
+  // ---- registering --------------------------------------------------------------------------------------
 
   /// Registers `h` for `what`. `Data` is value-initialized. Returns the key, or null.
   ///
   /// A handle is registered once, until `unregister`, whatever becomes of its descriptor. An empty event_mask
   /// registers it paused: nothing is reported, not even errors. Regular files, directories and the like,
-  /// which epoll refuses, are always ready for the `read` and `write` asked for. Amortized O(1).
+  /// which epoll refuses, are always ready for the `read` and `write` asked for.
+  ///
+  /// Errors: errc::closed, forked, invalid_handle, already_registered, invalid_events; EBADF if `h` is not
+  /// open; with epoll also ENOMEM and ENOSPC, epoll_ctl(2); no memory. One system call. Amortized O(1).
   template <pollable H, interest_for<Backend> What = event_mask>
     requires(std::is_void_v<Data> || std::is_default_constructible_v<Data>)
   key_type* register_(H&& h, What what,
@@ -127,7 +129,12 @@ class selector {
 
   /// Asks for `what` from now on, instead; the data stays. Asking for the level-triggered interest that is in
   /// force makes no system call. Otherwise edge, one-shot and silenced registrations are armed again:
-  /// readiness that is there is reported again. An empty event_mask pauses, and never fails. O(1).
+  /// readiness that is there is reported again. An empty event_mask pauses, and never fails. Returns the key,
+  /// or null.
+  ///
+  /// Errors: errc::closed, forked, invalid_handle, not_registered, invalid_events; with epoll also ENOMEM,
+  /// and EBADF or ENOENT if the descriptor was closed, epoll_ctl(2). At most one system call with epoll (two
+  /// if exclusive), none with poll and select. O(1).
   template <class H, interest_for<Backend> What = event_mask>
     requires detail::handle_or_key<H, key_type>
   key_type* modify(H&& h, What what, std::error_code& error) noexcept(detail::is_noexcept_handle<H>()) {
@@ -137,7 +144,10 @@ class selector {
 
   /// Forgets a handle, open or closed. Returns the key, now retired: it and its data stay alive and in place
   /// until the next `select` or `reopen`, which destroys them first, or until the selector's destruction; so
-  /// a handler may unregister itself and run on, and data can be moved out. O(1).
+  /// a handler may unregister itself and run on, and data can be moved out.
+  ///
+  /// Errors: errc::closed, invalid_handle, not_registered. One system call with epoll, none with poll and
+  /// select. O(1).
   template <class H>
     requires detail::handle_or_key<H, key_type>
   key_type* unregister(H&& h, std::error_code& error) noexcept(detail::is_noexcept_handle<H>()) {
@@ -145,14 +155,17 @@ class selector {
     return report(core_.remove(which), which, error);
   }
 
-  // ---- waiting
-  // -------------------------------------------------------------------------------------------------------
+  // ---- waiting ------------------------------------------------------------------------------------------
 
   /// Waits until something that was asked for is ready, and returns all that is: each handle once, with all
   /// its events. Empty when a signal arrived. Until a key is reached, what it reports follows what is asked
   /// of it: unregistered or paused meanwhile it is skipped, modified it is cut to that. What the loop does
   /// not reach the next select reports again. The next select ends the loop, as do `clear`, `close`, `reopen`
   /// and a move.
+  ///
+  /// Errors: errc::closed, forked; poll(2) tells EINVAL for more handles than RLIMIT_NOFILE allows; all of
+  /// them ENOMEM. Linear in what is ready (epoll), in what is registered (poll), or in the highest handle
+  /// registered (select).
   ready_range select(std::error_code& error) noexcept { return report(core_.select(detail::forever), error); }
 
   /// The same, for at most `timeout`, and never for less unless a signal arrived; zero or less reports what
@@ -163,7 +176,7 @@ class selector {
     return report(wait_for(detail::to_nanoseconds(timeout)), error);
   }
 
-  /// The same, until `Clock::now()` has reached `until`.
+  /// The same, until `Clock::now()` has reached `until`. A clock that is set back makes it wait on.
   template <class Clock, class Duration>
   ready_range select_until(std::chrono::time_point<Clock, Duration> until,
                            std::error_code& error) noexcept(noexcept(Clock::now())) {
@@ -171,8 +184,7 @@ class selector {
   }
 
 #if SELECTORS_EXCEPTIONS
-  // ---- the forms that throw
-  // ------------------------------------------------------------------------------------------
+  // ---- the forms that throw -----------------------------------------------------------------------------
 
   selector() : core_(node()) {
     if (const failure failed = core_.open()) detail::raise(failed, "selector");
@@ -248,8 +260,7 @@ class selector {
   }
 #endif
 
-  // ---- looking up
-  // ----------------------------------------------------------------------------------------------------
+  // ---- looking up ---------------------------------------------------------------------------------------
 
   /// The key of a registered handle, or null. O(1).
   template <class H>
@@ -282,8 +293,7 @@ class selector {
   [[nodiscard]] const_iterator begin() const noexcept { return {core_.keys(), 0}; }
   [[nodiscard]] const_iterator end() const noexcept { return {}; }
 
-  // ---- the whole
-  // -----------------------------------------------------------------------------------------------------
+  // ---- the whole ----------------------------------------------------------------------------------------
 
   /// Unregisters all keys.
   void clear() noexcept { core_.clear(); }

@@ -16,14 +16,17 @@ namespace selectors {
 
 /// What a selector hands to its backend for each key. Its address is the token: it stays the same, and
 /// readable, as long as the backend lives, so the kernel may carry it.
+///
+///   slot           the backend's own, while attached
+///   interest       what is asked for now
+///   attached       kept by the backend: the kernel watches the handle, or will at the next wait
+///   always_ready   kept by the selector, since the kernel does not take this kind of file
 struct registration {
   native_handle_type handle = detail::invalid_handle;
-  std::uint32_t slot = 0;  ///< the backend's own, while attached
-  any_interest interest;   ///< what is asked for now
-  bool attached : 1 =
-      false;  ///< kept by the backend: the kernel watches the handle, or will at the next wait
-  bool always_ready : 1 =
-      false;  ///< kept by the selector: the kernel does not take this kind of file (set by `add`)
+  std::uint32_t slot = 0;
+  any_interest interest;
+  bool attached : 1 = false;
+  bool always_ready : 1 = false;
 };
 
 /// The bits in which a backend reports: those of `event`, and one for a descriptor that the kernel calls

@@ -146,11 +146,13 @@ class epoll_backend {
  private:
   // To the kernel:
   //
-  //   read          EPOLLIN | EPOLLRDHUP   but no EPOLLRDHUP when exclusive (EINVAL)
-  //   priority      EPOLLPRI
-  //   write         EPOLLOUT               no EPOLLRDHUP: it would wake a writer for ever once the peer is
-  //   half-closed edge          EPOLLET one-shot      EPOLLONESHOT exclusive     EPOLLEXCLUSIVE nothing not
-  //   watched at all: EPOLLERR and EPOLLHUP come unasked
+  //   read        EPOLLIN | EPOLLRDHUP   but no EPOLLRDHUP when exclusive (EINVAL)
+  //   priority    EPOLLPRI
+  //   write       EPOLLOUT               no EPOLLRDHUP: half-closed, it would wake a writer for ever
+  //   edge        EPOLLET
+  //   one-shot    EPOLLONESHOT
+  //   exclusive   EPOLLEXCLUSIVE
+  //   nothing     not watched at all: EPOLLERR and EPOLLHUP come unasked
   //
   static std::uint32_t to_kernel(any_interest what) noexcept {
     std::uint32_t bits = detail::mask_bits::of(what.events);

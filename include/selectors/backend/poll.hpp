@@ -116,7 +116,7 @@ class poll_backend {
   //
   //   read      POLLIN | POLLRDHUP
   //   priority  POLLPRI
-  //   write     POLLOUT    no POLLRDHUP: it would wake a writer for ever once the peer is half-closed
+  //   write     POLLOUT    no POLLRDHUP: half-closed, it would wake a writer for ever
   //
   static short to_kernel(any_interest what) noexcept {
     int bits = 0;

@@ -27,16 +27,15 @@ constexpr event_bits raised(event_bits bits) noexcept {
 
 // A registration and what the selector knows of it: the part of a key that does not depend on its data.
 //
-//   attached | always_ready   the backend watches it, or the selector does; neither for a paused or silent
-//   one armed                     something of it may be reported: not paused, silenced, or a one-shot that
-//   fired refused                   the kernel took it back: to be reported once as an error leaked the
-//   kernel did not confirm its removal, and may go on to report its token suspect                   added
-//   while another was leaked: its removal cannot be believed, for the kernel knows
-//                             registrations by number and file, and may have removed the other one's
-//   listed                    in the list of those that the selector itself reports: always ready or refused
+//   attached, always_ready   the backend watches it, or the selector does; neither, if it is paused or silent
+//   armed      something of it may be reported: it is not paused, silenced, or a one-shot that fired
+//   refused    the kernel took it back: to be reported once as an error
+//   leaked     the kernel did not confirm its removal, and may go on to report its token
+//   suspect    added while another was leaked: its removal cannot be believed, since the kernel knows what it
+//              watches by number and file, and may have removed the other one's
+//   listed     in the list of those that the selector itself reports: always ready or refused
 struct record : registration {
-  std::uint8_t fast =
-      0;  // what the dispatch loop may report without asking further; 0 sends it to `core::reach`
+  std::uint8_t fast = 0;  // what the loop may report without asking further; 0 sends it to `core::reach`
   bool registered : 1 = false;
   bool armed : 1 = false;
   bool refused : 1 = false;

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/detail/core.hpp>
+
+// The part of the core that keeps the keys.
+
+namespace selectors::detail {
+
+// ---- registering ------------------------------------------------------------------------------------------
+
+template <selector_backend Backend>
+SELECTORS_APART failure core<Backend>::reserve(native_handle_type handle) noexcept {
+  if (!state_.nodes.reserve_one(type_->layout) || !state_.keys.reserve(handle)) return failure::memory();
+  // The entries may move while a loop goes over them.
+  const auto left = state_.end - state_.cursor;
+  const auto reached = left != 0 ? state_.cursor - state_.backend.entries() : 0;
+  const std::size_t count = state_.nodes.taken() + 1;
+  const failure failed = state_.backend.reserve(count, handle);
+  if (!failed && state_.room < count) state_.room = count;
+  if (left != 0) {
+    state_.cursor = state_.backend.entries() + reached;
+    state_.end = state_.cursor + left;
+  }
+  return failed;
+}
+
+template <selector_backend Backend>
+SELECTORS_APART failure core<Backend>::add(native_handle_type handle, any_interest what,
+                                           record*& added) noexcept {
+  if (const failure refused = usable()) return refused;
+  if (handle < 0) return errc::invalid_handle;
+  if (keys().find(handle) != nullptr) return errc::already_registered;
+  if (!is_askable(what)) return errc::invalid_events;
+  if (!Backend::refuses_closed || what.events.empty())
+    if (!Backend::is_open(handle)) return failure::system("fcntl", EBADF);
+  if (const failure failed = reserve(handle)) return failed;
+
+  record& r = *type_->create(state_.nodes.take());
+  r.handle = handle;
+  r.interest = what;
+  if (!what.events.empty()) {
+    if (const failure failed = state_.backend.add(r)) {
+      state_.nodes.give(&r);
+      return failed;
+    }
+  }
+  r.registered = true;
+  r.suspect = state_.leaky;
+  arm(r);
+  state_.keys.set(handle, &r);
+  ++state_.size;
+  added = &r;
+  return {};
+}
+
+template <selector_backend Backend>
+SELECTORS_COLD void core<Backend>::withdraw(record& r) noexcept {
+  detach(r);
+  if (r.listed) unlist(r);
+  state_.keys.set(r.handle, nullptr);
+  --state_.size;
+  r.registered = false;
+  recycle(r);
+}
+
+template <selector_backend Backend>
+inline failure core<Backend>::modify(target which, any_interest what) noexcept {
+  if (const failure refused = usable()) return refused;
+  record* const r = which.found;
+  if (r == nullptr) return which.missing();
+  if (!is_askable(what)) return errc::invalid_events;
+  if (r->interest == what && what.mode == trigger::level && r->armed && !r->refused) return {};
+  return change(*r, what);
+}
+
+template <selector_backend Backend>
+SELECTORS_APART failure core<Backend>::change(record& r, any_interest what) noexcept {
+  if (what.events.empty()) {
+    detach(r);
+    r.interest = what;
+    r.always_ready = false;
+    arm(r);
+    return {};
+  }
+  const any_interest was = std::exchange(r.interest, what);
+  const bool was_always_ready = r.always_ready;
+  failure failed;
+  if (r.attached) {
+    failed = state_.backend.modify(r, was);
+    if (failed && !r.attached) refuse(r);
+  } else if (!r.leaked) {
+    failed = state_.backend.add(r);
+    r.suspect = state_.leaky;
+  } else if (Backend::is_open(r.handle)) {
+    // Added now, it might be reported twice: by what the kernel kept of it too. Healing adds it.
+    state_.chores |= heal_wanted;
+  } else {
+    failed = failure::system("fcntl", EBADF);
+  }
+  if (failed) {
+    r.interest = was;
+    r.always_ready = was_always_ready;
+    return failed;
+  }
+  arm(r);
+  return {};
+}
+
+template <selector_backend Backend>
+failure core<Backend>::remove(target which) noexcept {
+  if (!is_open()) return errc::closed;
+  if (which.found == nullptr) return which.missing();
+  detach(*which.found);
+  retire(*which.found);
+  return {};
+}
+
+// After the backend took the interest that is in force now, or with nothing to watch.
+template <selector_backend Backend>
+SELECTORS_APART void core<Backend>::arm(record& r) noexcept {
+  r.refused = false;
+  r.armed = !r.interest.events.empty();
+  const bool is_fast = r.attached && r.interest.mode != trigger::oneshot;
+  r.fast = is_fast ? static_cast<std::uint8_t>(reportable(r.interest.events)) : std::uint8_t{0};
+  if (r.armed && r.always_ready) list(r);
+}
+
+// The kernel holds it no more: told once, by the next select.
+template <selector_backend Backend>
+SELECTORS_COLD void core<Backend>::refuse(record& r) noexcept {
+  r.armed = r.refused = true;
+  r.always_ready = false;
+  r.fast = 0;
+  list(r);
+}
+
+// Takes it from the kernel. In a child process the kernel's object is still the parent's, and not touched.
+template <selector_backend Backend>
+SELECTORS_APART void core<Backend>::detach(record& r) noexcept {
+  r.fast = 0;
+  r.armed = r.refused = false;
+  if (!r.attached) return;
+  if (!is_of_this_process()) {
+    r.attached = false;
+  } else if (!state_.backend.remove(r) || r.suspect) {
+    r.leaked = true;
+    state_.leaky = true;
+  }
+}
+
+// ---- retired keys -----------------------------------------------------------------------------------------
+
+template <selector_backend Backend>
+SELECTORS_APART void core<Backend>::retire(record& r) noexcept {
+  state_.keys.set(r.handle, nullptr);
+  --state_.size;
+  r.registered = r.armed = false;
+  r.fast = 0;
+  if (!r.listed) state_.retired.push(r);  // else it is swept there
+  state_.chores |= retired_keys;
+}
+
+template <selector_backend Backend>
+SELECTORS_APART void core<Backend>::retire_all() noexcept {
+  for (std::size_t i = keys().next(0); i != handle_table::none; i = keys().next(i + 1)) retire(keys().at(i));
+}
+
+// Data's destructor may register, modify and unregister, and so retire more.
+template <selector_backend Backend>
+SELECTORS_APART void core<Backend>::destroy_retired() noexcept {
+  for (sweep_listed(); state_.retired; sweep_listed()) {
+    while (state_.retired) {
+      record& r = state_.retired.pop();
+      type_->destroy_data(r);
+      recycle(r);
+    }
+  }
+  state_.chores &= static_cast<std::uint8_t>(~retired_keys);
+}
+
+// A token that the kernel may still name is not given to another key.
+template <selector_backend Backend>
+void core<Backend>::recycle(record& r) noexcept {
+  if (!r.leaked || !is_open()) return state_.nodes.give(&r);
+  state_.quarantine.push(r);
+  if (++state_.quarantined > 64 + state_.size) state_.chores |= heal_wanted;
+}
+
+// ---- what the selector reports itself ---------------------------------------------------------------------
+
+template <selector_backend Backend>
+SELECTORS_COLD void core<Backend>::list(record& r) noexcept {
+  if (!r.listed) state_.listed.push(r);
+  r.listed = true;
+  state_.chores |= listed_keys;
+}
+
+template <selector_backend Backend>
+SELECTORS_COLD void core<Backend>::unlist(record& r) noexcept {
+  record_list kept;
+  while (state_.listed) {
+    record& one = state_.listed.pop();
+    if (&one != &r) kept.push(one);
+  }
+  state_.listed = kept;
+  r.listed = false;
+}
+
+// Sorts out who is no longer of them; returns whether any has something to tell now.
+template <selector_backend Backend>
+SELECTORS_APART bool core<Backend>::sweep_listed() noexcept {
+  bool ready = false;
+  record_list kept;
+  while (state_.listed) {
+    record& r = state_.listed.pop();
+    const bool stays = r.registered && r.armed && (r.always_ready || r.refused);
+    r.listed = stays;
+    if (stays) {
+      kept.push(r);
+      ready = ready || has_news(r);
+    } else if (!r.registered) {
+      state_.retired.push(r);
+    }
+  }
+  state_.listed = kept;
+  if (!kept) state_.chores &= static_cast<std::uint8_t>(~listed_keys);
+  return ready;
+}
+
+template <selector_backend Backend>
+SELECTORS_COLD int core<Backend>::put_listed(int count) noexcept {
+  constexpr event_bits both = mask_bits::of(event::read | event::write);
+  auto i = static_cast<std::size_t>(count);
+  for (record* r = state_.listed.first(); r != nullptr && i != state_.room; r = r->next)
+    if (has_news(*r)) state_.backend.put(i++, *r, r->refused ? descriptor_closed : both);
+  return static_cast<int>(i);
+}
+
+}  // namespace selectors::detail
