@@ -44,6 +44,8 @@ SELECTORS_COLD void core<Backend>::attach_all() noexcept {
   for (std::size_t i = keys().next(0); i != handle_table::none; i = keys().next(i + 1)) {
     record& r = keys().at(i);
     r.attached = r.leaked = r.suspect = false;
+    // An edge is told again by a fresh kernel object, so that of a file is, too.
+    if (r.always_ready && r.interest.mode == trigger::edge) r.armed = true;
     if (!r.armed || r.refused) continue;
     if (state_.backend.add(r))
       refuse(r);
