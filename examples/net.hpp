@@ -197,20 +197,22 @@ inline std::string printable(std::string_view text) {
   return out;
 }
 
-// Readable once SIGINT or SIGTERM has come.
+// Readable once SIGINT or SIGTERM has come. There is one at a time.
 class end_by_signal {
  public:
   end_by_signal() {
-    static selectors::wakeup* target;
     target = &wakeup_;
-    struct sigaction action{};
-    action.sa_handler = [](int) { target->notify(); };
-    ::sigaction(SIGINT, &action, nullptr);
-    ::sigaction(SIGTERM, &action, nullptr);
+    for (const int number : {SIGINT, SIGTERM}) std::signal(number, [](int) { target->notify(); });
+  }
+  end_by_signal(const end_by_signal&) = delete;
+  ~end_by_signal() {
+    for (const int number : {SIGINT, SIGTERM}) std::signal(number, SIG_IGN);  // it is ending already
+    target = nullptr;
   }
   int native_handle() const noexcept { return wakeup_.native_handle(); }
 
  private:
+  static inline selectors::wakeup* target = nullptr;
   selectors::wakeup wakeup_;
 };
 
@@ -285,9 +287,8 @@ int run(std::string_view program, int argc, char** argv, Serve serve) {
       if (argv[i] == std::string_view("--help")) return std::cout << help(program) << std::flush, 0;
     const options chosen = parse(argc, argv);
     std::signal(SIGPIPE, SIG_IGN);
-    socket listening = listen(chosen.host, chosen.port);
     for_each_backend([&]<class Backend>(Backend* backend) {
-      if (chosen.backend == Backend::name) serve(backend, std::move(listening), chosen);
+      if (chosen.backend == Backend::name) serve(backend, listen(chosen.host, chosen.port), chosen);
     });
     return 0;
   } catch (const wrong_usage& error) {

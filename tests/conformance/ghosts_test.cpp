@@ -88,6 +88,12 @@ TEMPLATE_LIST_TEST_CASE("a paused key whose registration leaked is reported once
   sel.register_(leaked.number, event::read);
   leaked.close();
   sel.modify(leaked.number, {});
+  SECTION("not while it is closed") {
+    std::error_code error;
+    sel.modify(leaked.number, event::read, error);
+    CHECK(error.value() == (is_epoll<TestType> ? EBADF : 0));
+    CHECK(sel.at(leaked.number).events().empty() == is_epoll<TestType>);
+  }
   SECTION("on the same file") {
     const descriptor again = dup_onto(leaked.duplicate, leaked.number);
     sel.modify(again, event::read);
