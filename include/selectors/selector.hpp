@@ -229,7 +229,7 @@ class selector {
     return key_of(*which.found);
   }
 
-  ready_range select() { return checked(core_.select(detail::forever), "select"); }
+  SELECTORS_HOT ready_range select() { return checked(core_.select(detail::forever), "select"); }
 
   template <class Rep, class Period>
   ready_range select(std::chrono::duration<Rep, Period> timeout) {
