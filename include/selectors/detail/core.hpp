@@ -131,6 +131,7 @@ class core {
   // Whether and as what an entry is told, were it reached now; nothing is changed.
   static event_bits peek(const record& r, event_bits bits) noexcept;
   event_bits reach(record& r, event_bits bits) noexcept;
+  bool is_told_twice(record& r) noexcept;
 
   failure reserve(native_handle_type handle) noexcept;
   failure change(record& r, any_interest what) noexcept;

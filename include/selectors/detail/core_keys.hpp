@@ -121,7 +121,7 @@ template <selector_backend Backend>
 SELECTORS_APART void core<Backend>::arm(record& r) noexcept {
   r.refused = false;
   r.armed = !r.interest.events.empty();
-  const bool is_fast = r.attached && r.interest.mode != trigger::oneshot;
+  const bool is_fast = r.attached && !r.suspect && r.interest.mode != trigger::oneshot;
   r.fast = is_fast ? static_cast<std::uint8_t>(reportable(r.interest.events)) : std::uint8_t{0};
   if (r.armed && r.always_ready) list(r);
 }

@@ -11,7 +11,7 @@ namespace selectors::detail {
 
 template <selector_backend Backend>
 void core<Backend>::note_ghost(const record& r) noexcept {
-  if (r.leaked && ++state_.ghosts > state_.size / 8) state_.chores |= heal_wanted;
+  if ((r.leaked || r.suspect) && ++state_.ghosts > state_.size / 8) state_.chores |= heal_wanted;
 }
 
 // A fresh kernel object, where nothing is leaked. Without a descriptor to spare, the old one's.
@@ -170,12 +170,25 @@ SELECTORS_COLD event_bits core<Backend>::peek(const record& r, event_bits bits) 
   return raised(bits) & reportable(r.interest.events);
 }
 
+// Whether this loop has told a suspect before. A record remembers 16 bits of the epoch, so one in 65,536 is
+// taken for told that was not: it is not lost, since it stays armed and healing adds it again.
+template <selector_backend Backend>
+SELECTORS_COLD bool core<Backend>::is_told_twice(record& r) noexcept {
+  const auto now = static_cast<std::uint16_t>(epoch_);
+  const bool is_told = r.suspect && r.told == now;
+  r.told = now;
+  return is_told;
+}
+
 template <selector_backend Backend>
 SELECTORS_COLD event_bits core<Backend>::reach(record& r, event_bits bits) noexcept {
   if (r.always_ready && !Backend::is_open(r.handle)) bits = descriptor_closed;
   const event_bits told = peek(r, bits);
   if (told == 0) {
     note_ghost(r);
+  } else if (is_told_twice(r)) {
+    state_.chores |= heal_wanted;
+    return 0;
   } else if (r.refused || (bits & descriptor_closed) != 0) {
     detach(r);
     r.always_ready = false;

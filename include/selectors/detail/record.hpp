@@ -31,8 +31,8 @@ constexpr event_bits raised(event_bits bits) noexcept {
 //   armed      something of it may be reported: it is not paused, silenced, or a one-shot that fired
 //   refused    the kernel took it back: to be reported once as an error
 //   leaked     the kernel did not confirm its removal, and may go on to report its token
-//   suspect    added while another was leaked: its removal cannot be believed, since the kernel knows what it
-//              watches by number and file, and may have removed the other one's
+//   suspect    added while another was leaked: the kernel knows what it watches by number and file, and may take
+//              the other one for it. So its removal is not believed, and it may be reported twice
 //   listed     in the list of those that the selector itself reports: always ready or refused
 struct record : registration {
   std::uint8_t fast = 0;  // what the loop may report without asking further; 0 sends it to `core::reach`
@@ -42,6 +42,7 @@ struct record : registration {
   bool leaked : 1 = false;
   bool suspect : 1 = false;
   bool listed : 1 = false;
+  std::uint16_t told = 0;  // of a suspect: the loop that told it last
   record* next = nullptr;  // in one list at most
 };
 
