@@ -138,8 +138,7 @@ TEMPLATE_LIST_TEST_CASE("a wait that fails is an error that names the call, and 
     one.sel.select(1s);
     FAIL("nothing was thrown");
   } catch (const std::system_error& refused) {
-    CHECK_THAT(refused.what(),
-               Catch::Matchers::Contains("select: ") && Catch::Matchers::Contains(TestType::wait_call));
+    CHECK_THAT(refused.what(), contains("select: ") && contains(TestType::wait_call));
   }
   one.expect_as_before();
   for (int times = 0; times != 3; ++times) {

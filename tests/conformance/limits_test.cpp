@@ -61,7 +61,7 @@ TEMPLATE_LIST_TEST_CASE("without a free descriptor a selector is an error that n
       }
     }
     CHECK(error == std::error_code(EMFILE, std::system_category()));
-    CHECK_THAT(text, Catch::Matchers::Contains("selector") && Catch::Matchers::Contains("epoll_create1"));
+    CHECK_THAT(text, contains("selector") && contains("epoll_create1"));
     CHECK_FALSE(sel->is_open());
     CHECK(error_of([&](auto& refused) { sel->select(refused); }) == errc::closed);
     sel->reopen();
@@ -108,7 +108,7 @@ TEMPLATE_LIST_TEST_CASE("more handles than poll takes are an error that names th
         text = refused.what();
       }
     }
-    CHECK_THAT(text, Catch::Matchers::Contains("select") && Catch::Matchers::Contains("ppoll"));
+    CHECK_THAT(text, contains("select") && contains("ppoll"));
     expect_ready(sel, {{pipes[0].reader.get(), event::read}});
   }
 }

@@ -222,15 +222,14 @@ TEMPLATE_LIST_TEST_CASE("what is thrown names the call, the handle and the cause
     }
     return "nothing was thrown";
   };
-  using Catch::Matchers::Contains;
   const std::string refused = text_of([&] { sel.register_(19'999, event::read); });
-  CHECK_THAT(refused, Contains("register_(19999)") && Contains("Bad file descriptor"));
-  CHECK_THAT(refused, Contains(is_epoll<TestType> ? "epoll_ctl" : "fcntl"));
-  CHECK_THAT(text_of([&] { sel.unregister(7); }), Contains("unregister(7)") && Contains("not registered"));
-  CHECK_THAT(text_of([&] { sel.modify(-1, event::read); }), Contains("modify") && Contains("invalid handle"));
-  CHECK_THAT(text_of([&] { (void)sel.at(7); }), Contains("at(7)") && Contains("not registered"));
+  CHECK_THAT(refused, contains("register_(19999)") && contains("Bad file descriptor"));
+  CHECK_THAT(refused, contains(is_epoll<TestType> ? "epoll_ctl" : "fcntl"));
+  CHECK_THAT(text_of([&] { sel.unregister(7); }), contains("unregister(7)") && contains("not registered"));
+  CHECK_THAT(text_of([&] { sel.modify(-1, event::read); }), contains("modify") && contains("invalid handle"));
+  CHECK_THAT(text_of([&] { (void)sel.at(7); }), contains("at(7)") && contains("not registered"));
   sel.close();
-  CHECK_THAT(text_of([&] { sel.select(); }), Contains("select") && Contains("closed"));
+  CHECK_THAT(text_of([&] { sel.select(); }), contains("select") && contains("closed"));
 }
 
 TEMPLATE_LIST_TEST_CASE("modify to the level interest in force is no call to the kernel", "[registration]",

@@ -139,7 +139,7 @@ TEST_CASE("a wakeup without a descriptor is an error that names the call", "[wak
     }
   }
   CHECK(error == std::error_code(EMFILE, std::system_category()));
-  CHECK_THAT(text, Catch::Matchers::Contains("wakeup") && Catch::Matchers::Contains("eventfd"));
+  CHECK_THAT(text, contains("wakeup") && contains("eventfd"));
   wakeup wake(error);
   CHECK_FALSE(error);
 }
