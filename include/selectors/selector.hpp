@@ -311,7 +311,12 @@ class selector {
 
   /// The descriptor of the kernel object, where the backend has one (epoll), which is readable when something
   /// is ready: so selectors nest. Else, and when closed, the invalid handle, -1.
-  [[nodiscard]] native_handle_type native_handle() const noexcept { return core_.native_handle(); }
+  [[nodiscard]] native_handle_type native_handle() const noexcept { return core_.backend().native_handle(); }
+
+  /// What waits for this selector: for a backend that has something of its own to say, such as `counting`. Its
+  /// members that the selector_backend concept names are the selector's to call.
+  [[nodiscard]] Backend& backend() noexcept { return core_.backend(); }
+  [[nodiscard]] const Backend& backend() const noexcept { return core_.backend(); }
 
  private:
   static const detail::node_type& node() noexcept {

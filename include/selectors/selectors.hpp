@@ -4,6 +4,7 @@
 // Everything: Python's selectors for C++20. Each of these headers also stands alone.
 
 #include <selectors/backends.hpp>
+#include <selectors/counters.hpp>
 #include <selectors/error.hpp>
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>

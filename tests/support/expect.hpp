@@ -2,6 +2,7 @@
 #pragma once
 
 #include "catch.hpp"
+#include "fed_backend.hpp"
 
 #include <selectors/selectors.hpp>
 
@@ -10,6 +11,7 @@
 #include <initializer_list>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -17,7 +19,8 @@ namespace support {
 
 using namespace std::chrono_literals;
 
-using backends = selectors::available_backends;
+// Those of the system, and the one for users' tests.
+using backends = decltype(std::tuple_cat(selectors::available_backends(), std::tuple<fed_backend>()));
 
 template <class Backend>
 constexpr bool is_epoll = Backend::name == "epoll";

@@ -34,6 +34,14 @@ struct registration {
 using event_bits = std::uint32_t;
 inline constexpr event_bits descriptor_closed = 64;
 
+/// What a selector does that its backend does not see.
+enum class notice : std::uint8_t {
+  reached,  ///< a loop reached an entry
+  stale,    ///< an entry was dropped: its key did not ask for it any more
+  saved,    ///< a modification was in force already
+  healed    ///< the kernel object is about to be made anew
+};
+
 /// One kernel interface. It knows nothing of keys and data, allocates in `reserve` only, and never throws. A
 /// selector calls it from one thread at a time. A default-constructed or moved-from backend is closed.
 ///
@@ -57,6 +65,7 @@ inline constexpr event_bits descriptor_closed = 64;
 ///   entries            what the last wait found, of which `token` says whose it is, `events` what it is, and
 ///   bits(entry)        the same as far as it is read, priority and write alone; more than these if there is more
 ///
+/// It may also have `note(what)`, noexcept, and is told of each `notice` then.
 // clang-format off
 template <class Backend>
 concept selector_backend =

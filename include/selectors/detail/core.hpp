@@ -81,7 +81,8 @@ class core {
   const handle_table& keys() const noexcept { return state_.keys; }
   std::size_t size() const noexcept { return state_.size; }
   bool is_open() const noexcept { return state_.stamp != closed_stamp; }
-  native_handle_type native_handle() const noexcept { return state_.backend.native_handle(); }
+  Backend& backend() noexcept { return state_.backend; }
+  const Backend& backend() const noexcept { return state_.backend; }
 
   // Closed or forked: refused before all else.
   failure usable() const noexcept {
@@ -118,6 +119,9 @@ class core {
   };
 
   bool is_of_this_process() const noexcept { return state_.stamp == forks.load(std::memory_order_relaxed); }
+  void note([[maybe_unused]] notice what) noexcept {
+    if constexpr (requires { state_.backend.note(what); }) state_.backend.note(what);
+  }
   void end_loop() noexcept {
     ++epoch_;
     state_.cursor = state_.end = nullptr;

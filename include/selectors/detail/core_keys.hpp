@@ -70,7 +70,10 @@ inline failure core<Backend>::modify(target which, any_interest what) noexcept {
   record* const r = which.found;
   if (r == nullptr) return which.missing();
   if (!is_askable(what)) return errc::invalid_events;
-  if (r->interest == what && what.mode == trigger::level && r->armed && !r->refused) return {};
+  if (r->interest == what && what.mode == trigger::level && r->armed && !r->refused) {
+    note(notice::saved);
+    return {};
+  }
   return change(*r, what);
 }
 

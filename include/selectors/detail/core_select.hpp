@@ -17,6 +17,7 @@ void core<Backend>::note_ghost(const record& r) noexcept {
 // A fresh kernel object, where nothing is leaked. Without a descriptor to spare, the old one's.
 template <selector_backend Backend>
 SELECTORS_COLD failure core<Backend>::heal() noexcept {
+  note(notice::healed);
   if (state_.backend.reopen()) {
     state_.backend.close();
     if (const failure failed = state_.backend.open()) {
@@ -108,7 +109,10 @@ SELECTORS_COLD outcome core<Backend>::settle(int count, nanoseconds timeout) noe
     state_.end = first + count;
     if (has_next()) return outcome::ready;
 
-    for (const entry* e = first; e != state_.end; ++e) note_ghost(*static_cast<record*>(Backend::token(*e)));
+    for (const entry* e = first; e != state_.end; ++e) {
+      note(notice::stale);
+      note_ghost(*static_cast<record*>(Backend::token(*e)));
+    }
     state_.cursor = state_.end = nullptr;
     if ((state_.chores & heal_wanted) != 0) {
       if (const failure failed = heal()) return fail(failed);
@@ -144,8 +148,10 @@ SELECTORS_HOT reached core<Backend>::next() noexcept {
   const entry& e = *state_.cursor++;
   auto* const r = static_cast<record*>(Backend::token(e));
   if (const auto bits = Backend::bits(e); bits <= askable_bits) [[likely]] {
-    if (const event_bits told = bits & r->fast; told != 0) [[likely]]
+    if (const event_bits told = bits & r->fast; told != 0) [[likely]] {
+      note(notice::reached);
       return {r, told};
+    }
   }
   return next_with_care();
 }
@@ -185,11 +191,17 @@ SELECTORS_COLD event_bits core<Backend>::reach(record& r, event_bits bits) noexc
   if (r.always_ready && !Backend::is_open(r.handle)) bits = descriptor_closed;
   const event_bits told = peek(r, bits);
   if (told == 0) {
+    note(notice::stale);
     note_ghost(r);
-  } else if (is_told_twice(r)) {
+    return 0;
+  }
+  if (is_told_twice(r)) {
+    note(notice::stale);
     state_.chores |= heal_wanted;
     return 0;
-  } else if (r.refused || (bits & descriptor_closed) != 0) {
+  }
+  note(notice::reached);
+  if (r.refused || (bits & descriptor_closed) != 0) {
     detach(r);
     r.always_ready = false;
   } else if (r.interest.mode == trigger::oneshot || (r.always_ready && r.interest.mode == trigger::edge)) {

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/backend/concept.hpp>
+#include <selectors/error.hpp>
+
+#include <chrono>
+#include <cstdint>
+
+namespace selectors {
+
+/// What a selector has done since it was made, or since the program set these to zero.
+struct selector_counters {
+  std::uint64_t waits = 0;    ///< system calls that waited, those that a signal ended among them
+  std::uint64_t events = 0;   ///< entries that a loop reached
+  std::uint64_t stale = 0;    ///< entries dropped, since by then their key did not ask for them any more
+  std::uint64_t changes = 0;  ///< registrations, modifications and removals handed to the kernel
+  std::uint64_t saved = 0;    ///< modifications to what was in force, for which the kernel was not asked
+  std::uint64_t heals = 0;    ///< times the kernel object was made anew to be rid of a leaked registration
+};
+
+/// A backend that counts: `selector<Data, counting<default_backend>>` has `backend().counters()`. What counts
+/// is chosen by type, so a selector that does not count pays nothing; one that does, about an instruction for
+/// each count.
+template <selector_backend Backend>
+class counting : public Backend {
+ public:
+  [[nodiscard]] selector_counters& counters() noexcept { return counters_; }
+  [[nodiscard]] const selector_counters& counters() const noexcept { return counters_; }
+
+  failure add(registration& r) noexcept {
+    ++counters_.changes;
+    return Backend::add(r);
+  }
+  failure modify(registration& r, any_interest was) noexcept {
+    ++counters_.changes;
+    return Backend::modify(r, was);
+  }
+  bool remove(registration& r) noexcept {
+    ++counters_.changes;
+    return Backend::remove(r);
+  }
+  int wait(std::chrono::nanoseconds timeout) noexcept {
+    ++counters_.waits;
+    return Backend::wait(timeout);
+  }
+  void note(notice what) noexcept {
+    switch (what) {
+      case notice::reached: ++counters_.events; break;
+      case notice::stale: ++counters_.stale; break;
+      case notice::saved: ++counters_.saved; break;
+      case notice::healed: ++counters_.heals; break;
+    }
+  }
+
+ private:
+  selector_counters counters_;
+};
+
+}  // namespace selectors

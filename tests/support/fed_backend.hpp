@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/backend/descriptor.hpp>
+#include <selectors/testing.hpp>
+
+#include <poll.h>
+
+#include <chrono>
+#include <cstddef>
+#include <vector>
+
+namespace support {
+
+// The scripted backend, its script written by poll(2): so the whole conformance suite, which knows descriptors
+// alone, can be asked of it. Time is real, and edges are left out: poll(2) cannot tell them.
+class fed_backend : public selectors::testing::scripted_backend {
+ public:
+  static constexpr bool supports(selectors::trigger mode, bool exclusive) noexcept {
+    return mode != selectors::trigger::edge && !exclusive;
+  }
+  static bool is_open(int handle) noexcept { return selectors::detail::is_open_descriptor(handle); }
+
+  selectors::failure reserve(std::size_t count, selectors::native_handle_type handle) noexcept {
+    return asked_.reserve(count) ? scripted_backend::reserve(count, handle) : selectors::failure::memory();
+  }
+
+  int wait(std::chrono::nanoseconds timeout) noexcept {
+    std::size_t count = 0;
+    for_each_watched([&](const selectors::registration& r) {
+      asked_[count++] = {r.handle, to_poll(r.interest.events), 0};
+    });
+    const selectors::detail::timespec_of time(timeout);
+    if (::ppoll(asked_.data(), static_cast<nfds_t>(count), time.get(), nullptr) < 0) return -1;
+    for (std::size_t i = 0; i != count; ++i) {
+      const int bits = asked_[i].revents;
+      if ((bits & POLLNVAL) != 0)
+        set_closed(asked_[i].fd);
+      else
+        set_ready(asked_[i].fd, from_poll(bits));
+    }
+    return scripted_backend::wait(std::chrono::nanoseconds::zero());
+  }
+
+ private:
+  static short to_poll(selectors::event_mask events) noexcept {
+    int bits = 0;
+    if (events.contains(selectors::event::read)) bits |= POLLIN | POLLRDHUP;
+    if (events.contains(selectors::event::write)) bits |= POLLOUT;
+    if (events.contains(selectors::event::priority)) bits |= POLLPRI;
+    return static_cast<short>(bits);
+  }
+  static selectors::event_mask from_poll(int bits) noexcept {
+    selectors::event_mask events;
+    if ((bits & POLLIN) != 0) events |= selectors::event::read;
+    if ((bits & POLLOUT) != 0) events |= selectors::event::write;
+    if ((bits & POLLPRI) != 0) events |= selectors::event::priority;
+    if ((bits & POLLERR) != 0) events |= selectors::event::error;
+    if ((bits & POLLHUP) != 0) events |= selectors::event::hangup;
+    if ((bits & POLLRDHUP) != 0) events |= selectors::event::read_hangup;
+    return events;
+  }
+
+  selectors::detail::buffer<pollfd> asked_;
+};
+
+static_assert(selectors::selector_backend<fed_backend>);
+
+}  // namespace support

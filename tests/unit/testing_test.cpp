@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSL-1.0
+
+// The scripted backend, as the tests of a program use it. That it is a backend like any other is what the conformance
+// suite shows.
+
+#include "support/catch.hpp"
+#include "support/expect.hpp"
+
+#include <selectors/testing.hpp>
+
+#include <vector>
+
+using namespace selectors;
+using namespace support;
+using selectors::testing::clock;
+using selectors::testing::operation;
+using selectors::testing::scripted_backend;
+
+namespace {
+
+using scripted_selector = selector<int, scripted_backend>;
+
+// A selector with the handles 3 and 4, and its script.
+struct scripted {
+  scripted() {
+    sel.register_(3, event::read, 30);
+    sel.register_(4, event::read | event::write, 40);
+  }
+  scripted_selector sel;
+  scripted_backend& script = sel.backend();
+};
+
+}  // namespace
+
+TEST_CASE("what is scripted to be ready is reported until it is scripted otherwise", "[testing]") {
+  scripted one;
+  one.script.set_ready(3, event::read | event::write);
+  one.script.set_ready(4, event::write);
+  one.script.set_ready(5, event::read);  // nobody asks
+  for (int times = 0; times != 3; ++times) expect_ready(one.sel, {{3, event::read}, {4, event::write}});
+  one.script.set_ready(3, {});
+  expect_ready(one.sel, {{4, event::write}});
+  one.script.set_ready(4, event::error);
+  expect_ready(one.sel, {{4, event::read | event::write | event::error}});
+  CHECK(one.script.waits() == 5);
+}
+
+TEST_CASE("a pulse is reported by one wait", "[testing]") {
+  scripted one;
+  one.script.pulse(3, event::read);
+  expect_ready(one.sel, {{3, event::read}});
+  expect_idle(one.sel);
+  one.script.pulse(3, event::write);  // not asked for: kept for who does
+  expect_idle(one.sel);
+  one.sel.modify(3, event::write);
+  expect_ready(one.sel, {{3, event::write}});
+  expect_idle(one.sel);
+}
+
+TEST_CASE("time passes in waits alone, exactly as long as was asked", "[testing]") {
+  scripted one;
+  const auto start = clock::now();
+  CHECK(one.sel.select(24h).empty());
+  CHECK(clock::now() - start == 24h);
+  CHECK(one.sel.select(0s).empty());
+  CHECK(one.sel.select(-1s).empty());
+  CHECK(clock::now() - start == 24h);
+  CHECK(one.sel.select_until(clock::now() + 1ns).empty());
+  CHECK(clock::now() - start == 24h + 1ns);
+  one.script.set_ready(3, event::read);
+  CHECK_FALSE(one.sel.select(24h).empty());
+  CHECK(clock::now() - start == 24h + 1ns);
+  clock::advance(5s);
+  CHECK(clock::now() - start == 24h + 1ns + 5s);
+}
+
+TEST_CASE("actions happen when they are due, in their order, and end a wait if they make something ready",
+          "[testing]") {
+  scripted one;
+  const auto start = clock::now();
+  std::vector<int> order;
+  one.script.after(3s, [&] { order.push_back(3); });
+  one.script.after(1s, [&] { order.push_back(1); });
+  one.script.after(3s, [&] {
+    order.push_back(4);
+    one.script.set_ready(4, event::write);
+  });
+  one.script.after(2s, [&] {
+    order.push_back(2);
+    one.script.after(5s, [&] { one.script.set_ready(3, event::read); });
+  });
+  CHECK(one.sel.select(500ms).empty());
+  CHECK(order.empty());
+  expect_ready(one.sel, {{4, event::write}});
+  CHECK(order == std::vector<int>{1, 2, 3, 4});
+  CHECK(clock::now() - start == 3s);
+  one.script.set_ready(4, {});
+  CHECK_FALSE(one.sel.select().empty());
+  CHECK(clock::now() - start == 7s);
+}
+
+TEST_CASE("an action that is due when the timeout ends is not too late", "[testing]") {
+  scripted one;
+  one.script.after(2s, [&] { one.script.set_ready(3, event::read); });
+  CHECK_FALSE(one.sel.select(2s).empty());
+}
+
+TEST_CASE("edges are told once a change, one-shots once a modify", "[testing]") {
+  scripted_selector sel;
+  auto& script = sel.backend();
+  sel.register_(3, edge(event::read), 30);
+  sel.register_(4, oneshot(event::read), 40);
+  script.set_ready(3, event::read);
+  script.set_ready(4, event::read);
+  expect_ready(sel, {{3, event::read}, {4, event::read}});
+  expect_idle(sel);
+  script.set_ready(3, event::read);
+  expect_ready(sel, {{3, event::read}});
+  sel.modify(3, edge(event::read));
+  sel.modify(4, oneshot(event::read));
+  expect_ready(sel, {{3, event::read}, {4, event::read}});
+  expect_idle(sel);
+}
+
+TEST_CASE("a wait that nothing can end is an error instead of a test that hangs", "[testing]") {
+  scripted one;
+  CHECK(error_of([&](auto& error) { one.sel.select(error); }) == std::errc::resource_deadlock_would_occur);
+}
+
+TEST_CASE("what is scripted to fail fails as often as was said", "[testing]") {
+  scripted one;
+  const auto refused = [&](auto call) { return error_of(call) == std::errc::permission_denied; };
+  one.script.refuse(operation::add, EACCES, 2);
+  for (int times = 0; times != 2; ++times)
+    CHECK(refused([&](auto& error) { one.sel.register_(5, event::read, 50, error); }));
+  one.sel.register_(5, event::read, 50);
+  one.script.refuse(operation::modify, EACCES);
+  CHECK(refused([&](auto& error) { one.sel.modify(5, event::write, error); }));
+  one.sel.modify(5, event::write);
+  one.script.refuse(operation::wait, EACCES);
+  CHECK(refused([&](auto& error) { one.sel.select(error); }));
+  one.script.refuse(operation::reopen, EACCES);
+  CHECK(refused([&](auto& error) { one.sel.reopen(error); }));
+  one.script.refuse(operation::reserve, 0);
+  CHECK(error_of([&](auto& error) { one.sel.register_(6, event::read, 60, error); }) ==
+        std::errc::not_enough_memory);
+  one.sel.close();
+  one.script.refuse(operation::open, EACCES);
+  CHECK(refused([&](auto& error) { one.sel.reopen(error); }));
+  one.sel.reopen();
+  CHECK(one.sel.is_open());
+}
+
+TEST_CASE("an interrupted wait ends with nothing, and at once", "[testing]") {
+  scripted one;
+  const auto start = clock::now();
+  one.script.set_ready(3, event::read);
+  one.script.interrupt();
+  CHECK(one.sel.select().empty());
+  expect_ready(one.sel, {{3, event::read}});
+  one.script.set_ready(3, {});
+  one.script.after(1s, [&] { one.script.interrupt(); });
+  CHECK(one.sel.select(1h).empty());
+  CHECK(clock::now() - start == 1s);
+}
+
+TEST_CASE("what is scripted to be closed is told once, as an error", "[testing]") {
+  scripted one;
+  one.script.set_closed(3);
+  expect_ready(one.sel, {{3, event::read | event::error}});
+  expect_idle(one.sel);
+}
+
+TEST_CASE("a test can ask what is watched", "[testing]") {
+  scripted one;
+  one.sel.modify(3, {});
+  std::vector<int> watched;
+  one.script.for_each_watched([&](const registration& r) { watched.push_back(r.handle); });
+  CHECK(watched == std::vector<int>{4});
+}
+
+TEST_CASE("a script moves with its selector", "[testing]") {
+  scripted one;
+  one.script.set_ready(3, event::read);
+  one.script.after(1s, [] {});
+  scripted_selector other = std::move(one.sel);
+  expect_ready(other, {{3, event::read}});
+  CHECK(other.backend().waits() == 1);
+  CHECK(one.script.waits() == 0);
+}
