@@ -40,9 +40,10 @@ class wakeup {
   void notify() noexcept {
     const int kept = errno;
     const std::uint64_t one = 1;
-    // EAGAIN says that the counter is full, so a notification is there already: eventfd(2). EINTR cannot be,
-    // since nothing blocks. There is nothing else to tell a signal handler.
-    (void)!::write(event_, &one, sizeof one);
+    // EAGAIN says that the counter is full, so a notification is there already: eventfd(2). There is nothing
+    // else to tell a signal handler.
+    while (::write(event_, &one, sizeof one) < 0 && errno == EINTR) {
+    }
     errno = kept;
   }
 
@@ -51,9 +52,10 @@ class wakeup {
   bool reset() noexcept {
     const int kept = errno;
     std::uint64_t count = 0;
-    const bool notified = ::read(event_, &count, sizeof count) == sizeof count;  // EAGAIN: none
+    auto taken = ::read(event_, &count, sizeof count);  // EAGAIN: there is none
+    while (taken < 0 && errno == EINTR) taken = ::read(event_, &count, sizeof count);
     errno = kept;
-    return notified;
+    return taken == sizeof count;
   }
 
   [[nodiscard]] native_handle_type native_handle() const noexcept { return event_; }

@@ -141,3 +141,25 @@ TEMPLATE_LIST_TEST_CASE("a file unregistered and registered again in the loop is
   expect_ready(sel, {{file.get(), event::write}});
   CHECK(sel.at(file).data() == 2);
 }
+
+TEMPLATE_LIST_TEST_CASE(
+    "a descriptor that nobody can read or watch is refused, told as an error, or left to the reader",
+    "[files]", backends) {
+  selector<void, TestType> sel;
+  const descriptor path = open_file("/", O_PATH);
+  auto pipe = make_pipe();
+  write_byte(pipe.writer);
+  sel.register_(pipe.reader, event::read);
+  const auto error = error_of([&](auto& refused) { sel.register_(path, event::read, refused); });
+  if (is_epoll<TestType>) {
+    CHECK(error == std::errc::bad_file_descriptor);
+    expect_ready(sel, {{pipe.reader.get(), event::read}});
+  } else if (is_select<TestType>) {  // which shows an error as readiness: reading tells
+    CHECK_FALSE(error);
+    expect_ready(sel, {{path.get(), event::read}, {pipe.reader.get(), event::read}});
+  } else {
+    CHECK_FALSE(error);
+    expect_ready(sel, {{path.get(), event::read | event::error}, {pipe.reader.get(), event::read}});
+    expect_ready(sel, {{pipe.reader.get(), event::read}});
+  }
+}

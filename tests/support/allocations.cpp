@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "allocations.hpp"
 
+#include <atomic>
 #include <cstdlib>
 #include <limits>
 #include <new>
@@ -12,6 +13,7 @@ constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
 thread_local std::size_t count = 0;
 thread_local std::size_t left = unlimited;
 thread_local bool exceeded = false;
+std::atomic<std::ptrdiff_t> live = 0;
 
 void* allocate(std::size_t size, std::size_t alignment) noexcept {
   ++count;
@@ -20,6 +22,7 @@ void* allocate(std::size_t size, std::size_t alignment) noexcept {
     return nullptr;
   }
   if (left != unlimited) --left;
+  ++live;
   if (alignment <= alignof(std::max_align_t)) return std::malloc(size == 0 ? 1 : size);
   return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
 }
@@ -29,6 +32,11 @@ void* allocate_or_throw(std::size_t size, std::size_t alignment) {
   throw std::bad_alloc();
 }
 
+void release(void* memory) noexcept {
+  if (memory != nullptr) --live;
+  std::free(memory);
+}
+
 constexpr std::size_t usual = alignof(std::max_align_t);
 
 }  // namespace
@@ -36,6 +44,7 @@ constexpr std::size_t usual = alignof(std::max_align_t);
 namespace support {
 
 std::size_t allocations() noexcept { return count; }
+std::ptrdiff_t live_allocations() noexcept { return live; }
 
 allocation_budget::allocation_budget(std::size_t n) noexcept {
   exceeded = false;
@@ -63,11 +72,11 @@ void* operator new(std::size_t n, std::align_val_t a, const std::nothrow_t&) noe
 void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
   return allocate(n, static_cast<std::size_t>(a));
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p) noexcept { release(p); }
+void operator delete[](void* p) noexcept { release(p); }
+void operator delete(void* p, std::size_t) noexcept { release(p); }
+void operator delete[](void* p, std::size_t) noexcept { release(p); }
+void operator delete(void* p, std::align_val_t) noexcept { release(p); }
+void operator delete[](void* p, std::align_val_t) noexcept { release(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { release(p); }
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { release(p); }

@@ -8,6 +8,8 @@
 namespace support {
 
 std::size_t allocations() noexcept;
+// How many of them have not been given back, by whatever thread.
+std::ptrdiff_t live_allocations() noexcept;
 
 // From the (n+1)-th allocation on, every one fails, until the end of the scope.
 class allocation_budget {

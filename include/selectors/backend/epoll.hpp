@@ -24,6 +24,11 @@
 
 namespace selectors {
 
+namespace detail {
+// epoll_pwait2(2) is Linux 5.11's: old kernels answer ENOSYS, sandboxes EPERM.
+inline constinit std::atomic<bool> has_epoll_pwait2{true};
+}  // namespace detail
+
 /// Linux's epoll(7): the cost of a wait grows with what is ready, whatever is registered. One system call for
 /// each change. Level, edge and one-shot triggering; exclusive wake-ups.
 class epoll_backend {
@@ -174,10 +179,8 @@ class epoll_backend {
   int room() const noexcept { return static_cast<int>(entries_.capacity()); }
 
   SELECTORS_COLD int wait_for(std::chrono::nanoseconds timeout) noexcept {
-    // epoll_pwait2(2) is Linux 5.11's. Not every C library declares it; old kernels answer ENOSYS, sandboxes
-    // EPERM. Its time is 64 bits wide everywhere.
-    static constinit std::atomic<bool> has_pwait2{true};
-    if (has_pwait2.load(std::memory_order_relaxed)) {
+    // Not every C library declares it. Its time is 64 bits wide everywhere.
+    if (detail::has_epoll_pwait2.load(std::memory_order_relaxed)) {
       struct {
         std::int64_t seconds;
         std::int64_t nanoseconds;
@@ -185,7 +188,7 @@ class epoll_backend {
       const auto count =
           ::syscall(call_number, epoll_, entries_.data(), room(), &time, nullptr, std::size_t{0});
       if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(count);
-      has_pwait2.store(false, std::memory_order_relaxed);
+      detail::has_epoll_pwait2.store(false, std::memory_order_relaxed);
     }
     return wait_for_milliseconds(std::chrono::ceil<std::chrono::milliseconds>(timeout).count());
   }

@@ -104,13 +104,15 @@ class select_backend {
   }
 
   // One closed descriptor makes pselect(2) fail for all, with EBADF: those are looked for one by one, told,
-  // and left out.
+  // and left out. None may be left to find, if another thread has opened it again meanwhile.
   int wait(std::chrono::nanoseconds timeout) noexcept {
     copy_wanted();
     int count = ask(timeout);
     std::size_t entries = 0;
-    while (count < 0 && errno == EBADF) {
-      entries = take_closed(entries);
+    for (int fruitless = 0; count < 0 && errno == EBADF && fruitless != 2;) {
+      const std::size_t before = entries;
+      entries = take_closed(before);
+      if (entries == before) ++fruitless;
       count = ask(entries == 0 ? timeout : std::chrono::nanoseconds::zero());
     }
     if (count < 0 && entries == 0) return count;

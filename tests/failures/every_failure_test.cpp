@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSL-1.0
+
+// The first failure of a script is planned ever later, until none happens: each system call with each error that its
+// manual page lists, each allocation, and each operation of data that may throw.
+
+#include "script.hpp"
+#include "support/allocations.hpp"
+#include "system_calls.hpp"
+
+#include <set>
+#include <string>
+
+using namespace selectors;
+using namespace support;
+
+namespace {
+
+// As in a process that has not used the library yet.
+void forget_what_is_known() {
+  detail::forks_are_counted = false;
+#if SELECTORS_HAS_EPOLL
+  detail::has_epoll_pwait2 = true;
+#endif
+}
+
+// Runs `body`, after which nothing may be left behind.
+template <class Body>
+void without_leaks(Body body) {
+  const auto open = open_descriptors().size();
+  const auto live = live_allocations();
+  body();
+  CHECK(live_allocations() == live);
+  CHECK(open_descriptors().size() == open);
+}
+
+bool can_last(int error) { return error != EINTR && error != EBUSY && error != EAGAIN; }
+
+// What the caller is told of: the error itself, with the call's name in what is thrown.
+bool is_promised(const planned_failure& plan, std::string_view name, std::error_code error,
+                 const std::string& text) {
+  if (name == "pthread_atfork") return error == std::errc::not_enough_memory;
+  if (name == "epoll_pwait2") name = "epoll_wait";
+  return error == std::error_code(plan.error, std::system_category()) &&
+         (text.empty() || text.find(name) != std::string::npos);
+}
+
+// The name of the call that a plan would hit; empty if the script does not get there.
+template <class Backend>
+std::string call_number(std::size_t n) {
+  forget_what_is_known();
+  failing_system_calls seam({n, 0, false});
+  script<Backend> all(false, [](auto, auto&) { return false; }, [&] { seam.lift(); });
+  all.run();
+  return std::string(seam.name());
+}
+
+template <class Backend>
+int refusals_with(const planned_failure& plan, const std::string& name, bool throws) {
+  forget_what_is_known();
+  int refusals = 0;
+  INFO(name << ", call " << plan.call << ", fails with "
+            << std::error_code(plan.error, std::system_category()).message()
+            << (plan.lasts ? ", and so on" : "") << (throws ? ", throwing" : ""));
+  without_leaks([&] {
+    failing_system_calls seam(plan);
+    script<Backend> all(
+        throws,
+        [&](std::error_code error, const std::string& text) { return is_promised(plan, name, error, text); },
+        [&] { seam.lift(); });
+    if (plan.error == EPERM) all.expect_more();
+    // Having found a closed descriptor, pselect(2) is asked again, and that may fail: what is told is told.
+    if (plan.error == EINTR || name == "pselect") all.expect_interruption([&] { return seam.happened(); });
+    all.run();
+    CHECK(seam.happened());
+    refusals = all.refusals();
+  });
+  return refusals;
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("each system call fails in turn with each of its errors", "[failures]",
+                        available_backends) {
+  std::set<std::string> names;
+  int runs = 0, refusals = 0;
+  for (std::size_t n = 0;; ++n) {
+    const std::string name = call_number<TestType>(n);
+    if (name.empty()) break;
+    names.insert(name);
+    for (const int error : errors_of(name))
+      for (const bool lasts : {false, true})
+        for (const bool throws : {false, true}) {
+          if (lasts && !can_last(error)) continue;
+          refusals += refusals_with<TestType>({n, error, lasts}, name, throws);
+          ++runs;
+        }
+  }
+  std::string all;
+  for (const auto& name : names) all += " " + name;
+  WARN(TestType::name << ": " << runs << " failures of" << all << ", " << refusals << " of them told");
+  CHECK(names.count(std::string(TestType::wait_call)) == 1);
+  CHECK(runs > 50);
+  CHECK(refusals > 20);
+}
+
+TEMPLATE_LIST_TEST_CASE("each allocation fails in turn", "[failures]", available_backends) {
+  for (const bool throws : {false, true}) {
+    for (int n = 0;; ++n) {
+      INFO("allocation " << n << (throws ? ", throwing" : ""));
+      int refusals = 0;
+      bool happened = false;
+      without_leaks([&] {
+        limited_memory::left = n;
+        limited_memory::was_short = false;
+        script<TestType> all(
+            throws, [](std::error_code error, auto&) { return error == std::errc::not_enough_memory; },
+            [] { limited_memory::left = -1; });
+        all.run();
+        refusals = all.refusals();
+        happened = limited_memory::was_short;
+      });
+      if (!happened) {
+        CHECK(n > 3);
+        break;
+      }
+      CHECK(refusals == 1);
+    }
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("each operation of data that may throw does in turn", "[failures]",
+                        available_backends) {
+  for (const bool throws : {false, true}) {
+    for (int n = 0;; ++n) {
+      INFO("operation " << n << (throws ? ", throwing" : ""));
+      int refusals = 0;
+      without_leaks([&] {
+        script<TestType> all(throws, [](auto, auto&) { return false; }, [] { fussy::patience = -1; });
+        fussy::patience = n;
+        all.run();
+        refusals = all.refusals();
+      });
+      if (refusals == 0) {
+        CHECK(n > 8);
+        break;
+      }
+    }
+  }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "system_calls.hpp"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <cstdarg>
+#include <map>
+
+namespace {
+
+bool is_planned = false;
+bool is_in_library = false;
+support::planned_failure plan;
+std::size_t calls = 0;
+bool has_happened = false;
+std::string_view planned_name;
+
+bool fails(std::string_view name) noexcept {
+  if (!is_planned || !is_in_library) return false;
+  const std::size_t call = calls++;
+  if (call == plan.call) {
+    has_happened = true;
+    planned_name = name;
+  } else if (!has_happened || !plan.lasts || name != planned_name) {
+    return false;
+  }
+  if (plan.error == 0) return false;
+  errno = plan.error;
+  return true;
+}
+
+}  // namespace
+
+namespace support {
+
+failing_system_calls::failing_system_calls(planned_failure wanted) noexcept {
+  plan = wanted;
+  calls = 0;
+  has_happened = false;
+  planned_name = {};
+  is_planned = true;
+}
+failing_system_calls::~failing_system_calls() { lift(); }
+bool failing_system_calls::happened() const noexcept { return has_happened; }
+std::string_view failing_system_calls::name() const noexcept { return planned_name; }
+void failing_system_calls::lift() noexcept { is_planned = false; }
+
+in_library::in_library() noexcept { is_in_library = true; }
+in_library::~in_library() { is_in_library = false; }
+
+std::vector<int> errors_of(std::string_view call) {
+  static const std::map<std::string_view, std::vector<int>> errors{
+      {"epoll_create1", {EMFILE, ENFILE, ENOMEM, EINVAL}},
+      {"epoll_ctl", {EBADF, EEXIST, EINVAL, ELOOP, ENOENT, ENOMEM, ENOSPC, EPERM}},
+      {"epoll_wait", {EBADF, EINTR, EINVAL}},
+      {"epoll_pwait2", {EBADF, EINTR, EINVAL, ENOSYS, EPERM}},
+      {"dup3", {EBADF, EBUSY, EINTR, EINVAL, EMFILE, ENOMEM}},
+      {"ppoll", {EINTR, EINVAL, ENOMEM}},
+      {"pselect", {EBADF, EINTR, EINVAL, ENOMEM}},
+      {"fcntl", {EBADF}},
+      {"close", {EBADF, EINTR, EIO, ENOSPC}},
+      {"eventfd", {EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM}},
+      {"read", {EAGAIN, EBADF, EINTR, EINVAL, EIO}},
+      {"write", {EAGAIN, EINTR}},
+      {"pthread_atfork", {ENOMEM}},
+  };
+  return errors.at(call);
+}
+
+}  // namespace support
+
+// What the linker puts in the place of each, and what it calls the real one.
+// NOLINTBEGIN(bugprone-reserved-identifier)
+#define WRAP(result, name, parameters, ...)                        \
+  extern "C" result __real_##name parameters;                      \
+  extern "C" result __wrap_##name parameters;                      \
+  extern "C" result __wrap_##name parameters {                     \
+    return fails(#name) ? result{-1} : __real_##name(__VA_ARGS__); \
+  }
+
+WRAP(int, epoll_create1, (int flags), flags)
+WRAP(int, epoll_ctl, (int epoll, int operation, int handle, epoll_event* event), epoll, operation, handle,
+     event)
+WRAP(int, epoll_wait, (int epoll, epoll_event* events, int size, int timeout), epoll, events, size, timeout)
+WRAP(int, dup3, (int from, int to, int flags), from, to, flags)
+WRAP(int, ppoll, (pollfd * watched, nfds_t count, const timespec* timeout, const sigset_t* mask), watched,
+     count, timeout, mask)
+WRAP(int, pselect,
+     (int count, fd_set* readers, fd_set* writers, fd_set* exceptional, const timespec* timeout,
+      const sigset_t* mask),
+     count, readers, writers, exceptional, timeout, mask)
+WRAP(int, eventfd, (unsigned value, int flags), value, flags)
+WRAP(ssize_t, read, (int handle, void* to, std::size_t size), handle, to, size)
+
+// An error other than EINTR says that the counter is full, so there is something to read.
+extern "C" ssize_t __real_write(int handle, const void* from, std::size_t size);
+extern "C" ssize_t __wrap_write(int handle, const void* from, std::size_t size);
+extern "C" ssize_t __wrap_write(int handle, const void* from, std::size_t size) {
+  if (!fails("write")) return __real_write(handle, from, size);
+  if (errno == EAGAIN) {
+    (void)!__real_write(handle, from, size);
+    errno = EAGAIN;
+  }
+  return -1;
+}
+
+// Closes the descriptor whatever it answers, as Linux does: close(2).
+extern "C" int __real_close(int handle);
+extern "C" int __wrap_close(int handle);
+extern "C" int __wrap_close(int handle) {
+  const int result = __real_close(handle);
+  return fails("close") ? -1 : result;
+}
+
+// Answers with the error itself.
+extern "C" int __real_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)());
+extern "C" int __wrap_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)());
+extern "C" int __wrap_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)()) {
+  if (fails("pthread_atfork")) return errno;
+  static const int result =
+      __real_pthread_atfork(prepare, parent, child);  // one handler, however often it is asked for
+  return result;
+}
+
+extern "C" int __real_fcntl(int handle, int command, ...);
+extern "C" int __wrap_fcntl(int handle, int command, ...);
+extern "C" int __wrap_fcntl(int handle, int command, ...) {
+  va_list rest;
+  va_start(rest, command);
+  const long argument = va_arg(rest, long);
+  va_end(rest);
+  return fails("fcntl") ? -1 : __real_fcntl(handle, command, argument);
+}
+
+extern "C" long __real_syscall(long number, ...);
+extern "C" long __wrap_syscall(long number, ...);
+extern "C" long __wrap_syscall(long number, ...) {
+  va_list rest;
+  va_start(rest, number);
+  long a[6];
+  for (long& one : a) one = va_arg(rest, long);
+  va_end(rest);
+  if (number == SYS_epoll_pwait2 && fails("epoll_pwait2")) return -1;
+  return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+// NOLINTEND(bugprone-reserved-identifier)

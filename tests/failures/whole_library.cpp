@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSL-1.0
+
+// All of the library that calls the system, and nothing else: whole_library.py looks at what its object file needs.
+
+#include <selectors/selectors.hpp>
+
+namespace selectors {
+
+#if SELECTORS_HAS_EPOLL
+template class detail::core<epoll_backend>;
+#endif
+template class detail::core<poll_backend>;
+template class detail::core<select_backend>;
+
+bool use_wakeup();
+bool use_wakeup() {
+  wakeup bell;
+  bell.notify();
+  return bell.reset();
+}
+
+}  // namespace selectors
