@@ -111,6 +111,42 @@ TEMPLATE_LIST_TEST_CASE("a storm of signals loses no event", "[signals]", backen
   CHECK(received == bytes);
 }
 
+TEMPLATE_LIST_TEST_CASE(
+    "in a storm of signals a wait ends early only when one arrived, and is never an error", "[signals]",
+    backends) {
+  selector<void, TestType> sel;
+  auto pipe = make_pipe();
+  sel.register_(pipe.reader, event::read);
+  static std::atomic<int> arrived;
+  struct sigaction action{}, before{};
+  action.sa_handler = [](int) { ++arrived; };
+  checked(::sigaction(SIGALRM, &action, &before), "sigaction");
+  const itimerval storm{{0, 1000}, {0, 1000}};
+  const itimerval calm{};
+  checked(::setitimer(ITIMER_REAL, &storm, nullptr), "setitimer");
+  int early = 0, full = 0;
+  for (int round = 0; round != 300; ++round) {
+    const auto timeout = round % 2 == 0 ? 200us : 5000us;
+    const int arrived_before = arrived;
+    const auto start = std::chrono::steady_clock::now();
+    std::error_code error = errc::closed;
+    const bool is_empty = sel.select(timeout, error).empty();
+    const auto passed = std::chrono::steady_clock::now() - start;
+    REQUIRE_FALSE(error);
+    REQUIRE(is_empty);
+    if (passed >= timeout) {
+      ++full;
+    } else {
+      ++early;
+      REQUIRE(arrived != arrived_before);
+    }
+  }
+  checked(::setitimer(ITIMER_REAL, &calm, nullptr), "setitimer");
+  ::sigaction(SIGALRM, &before, nullptr);
+  CHECK(early > 0);
+  CHECK(full > 0);
+}
+
 TEMPLATE_LIST_TEST_CASE("a stopped and continued process waits on, or returns empty", "[signals][native]",
                         backends) {
   auto pipe = make_pipe();

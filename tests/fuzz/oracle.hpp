@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include "world.hpp"
+
+#include <selectors/selectors.hpp>
+
+#include <poll.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+namespace fuzz {
+
+using namespace std::chrono_literals;
+
+// What was found, and should not have been.
+struct difference : std::logic_error {
+  using std::logic_error::logic_error;
+};
+
+inline void require(bool holds, const std::string& what) {
+  if (!holds) throw difference(what);
+}
+
+// What a selector must say, by the promises, of what poll(2) sees.
+template <class Backend>
+class oracle {
+  using event = selectors::event;
+  using event_mask = selectors::event_mask;
+
+ public:
+  bool has(std::size_t slot) const { return keys_[slot].has_value(); }
+  event_mask events(std::size_t slot) const { return keys_[slot]->what.events; }
+  std::size_t size() const {
+    std::size_t count = 0;
+    for (const auto& one : keys_) count += one.has_value();
+    return count;
+  }
+
+  // ---- changes --------------------------------------------------------------------------------------------
+
+  // register_ or modify was called, and answered with `error`.
+  void asked(std::size_t slot, selectors::any_interest what, bool is_new, std::error_code error,
+             const world& now) {
+    const std::error_code promised = refusal(slot, what, is_new, now);
+    if (is_displaced(slot, now) && !is_new) {
+      // Of a number that was closed since: the kernel may know nothing of it any more, or take what it is now for
+      // something that cannot be watched.
+      require(!error || error == std::errc::bad_file_descriptor ||
+                  error == std::errc::no_such_file_or_directory ||
+                  error == std::errc::operation_not_permitted,
+              "modify of a closed descriptor: " + error.message());
+    } else {
+      require(error == promised,
+              (is_new ? "register_: " : "modify: ") + error.message() + " instead of " + promised.message());
+    }
+    if (error) return;
+    if (is_new) keys_[slot].emplace();
+    key& one = *keys_[slot];
+    const bool was_displaced = !is_new && is_displaced(slot, now);
+    one.what = what;
+    one.is_armed = one.is_fresh = !what.events.empty();
+    one.is_refused = false;
+    if (was_displaced)
+      one.is_uncertain = true;
+    else
+      one.identity = what.events.empty() ? 0 : now.identity(slot);
+  }
+  void forget(std::size_t slot) { keys_[slot].reset(); }
+
+  // A fresh kernel object: what is closed is refused.
+  void reopened(const world& now) {
+    for (std::size_t slot = 0; slot != world::slots; ++slot) {
+      if (!keys_[slot] || !keys_[slot]->is_armed) continue;
+      key& one = *keys_[slot];
+      if (one.is_uncertain) continue;
+      if (now.is_open(slot)) {
+        one.identity = now.identity(slot);
+        one.is_fresh = true;
+      } else if (binds) {
+        one.is_refused = true;
+      }
+    }
+  }
+
+  // ---- the loop -------------------------------------------------------------------------------------------
+
+  // What poll(2) saw before and after the wait; what changed meanwhile is not certain.
+  void look(const std::array<int, world::slots>& before, const std::array<int, world::slots>& after,
+            const world& now) {
+    for (std::size_t slot = 0; slot != world::slots; ++slot) {
+      expectation& one = expected_[slot];
+      one = {};
+      if (!keys_[slot]) continue;
+      one.is_certain = before[slot] == after[slot] && !is_displaced(slot, now) && !keys_[slot]->is_uncertain;
+      one.may = expected(slot, before[slot]) | expected(slot, after[slot]);
+      const bool must = keys_[slot]->what.mode != selectors::trigger::edge || keys_[slot]->is_fresh;
+      one.must = must && one.is_certain && !one.may.empty();
+      one.is_clean =
+          ((before[slot] | after[slot]) & (POLLERR | POLLHUP | POLLNVAL)) == 0 && !keys_[slot]->is_refused;
+      one.is_closed = (after[slot] & POLLNVAL) != 0;
+      keys_[slot]->is_old = true;
+    }
+  }
+
+  void told(std::size_t slot, event_mask events) {
+    expectation& one = expected_[slot];
+    require(has(slot), "told of what is not registered");
+    require(!one.is_told, "told twice");
+    require(!one.is_new, "told of what was registered after the wait");
+    one.is_told = true;
+    key& k = *keys_[slot];
+    const event_mask asked = k.what.events;
+    const event_mask detail = events - (event::read | event::write | event::priority);
+    const event_mask raised = events - detail;
+    const std::string text = " (" + to_string(events) + ", asked for " + to_string(asked) + ", expected " +
+                             to_string(one.may) + ", slot " + std::to_string(slot) + ")";
+    require(!events.empty(), "told of nothing" + text);
+    require((raised - asked).empty(), "told what was not asked for" + text);
+    require(!detail.contains(event::read_hangup) || asked.contains(event::read),
+            "read_hangup unasked" + text);
+    if (one.is_certain && !one.is_touched) {
+      require(k.is_armed, "told while silent" + text);
+      require(raised == one.may, "told something else" + text);
+    }
+    if (k.what.mode == selectors::trigger::oneshot) k.is_armed = false;
+    k.is_fresh = false;
+    if (!events.contains(event::error)) return;
+    // Of what is closed or refused nothing more is told until modify.
+    if (k.is_refused || (one.is_closed && one.is_certain))
+      k.is_armed = k.is_refused = false;
+    else if (!one.is_certain)
+      k.is_uncertain = true;
+  }
+
+  // Whether every backend tells the same of it.
+  bool is_comparable(std::size_t slot) const {
+    return expected_[slot].is_certain && expected_[slot].is_clean;
+  }
+
+  // Something was done about it, in the loop.
+  void touch(std::size_t slot) {
+    expected_[slot].is_touched = true;
+    if (has(slot) && !keys_[slot]->is_old) expected_[slot].is_new = true;
+  }
+
+  void loop_ended() {
+    for (std::size_t slot = 0; slot != world::slots; ++slot) {
+      const expectation& one = expected_[slot];
+      require(!one.must || one.is_touched || one.is_told,
+              "not told: " + to_string(one.may) + " of slot " + std::to_string(slot));
+    }
+  }
+
+ private:
+  // Whether the kernel watches what a number referred to when it was added, and not the number.
+  static constexpr bool binds = Backend::refuses_closed;
+
+  struct key {
+    selectors::any_interest what;
+    int identity = 0;           // to which it was added; 0 while it is paused
+    bool is_armed = false;      // not paused, nor silent
+    bool is_fresh = false;      // an edge that must be told
+    bool is_refused = false;    // to be told as an error
+    bool is_uncertain = false;  // changed while it was displaced
+    bool is_old = false;
+  };
+  struct expectation {
+    event_mask may;
+    bool is_certain = false;
+    bool must = false;
+    bool is_clean = false;  // no error, and no hangup
+    bool is_closed = false;
+    bool is_told = false;
+    bool is_touched = false;
+    bool is_new = false;
+  };
+
+  // Its number was closed, and perhaps opened again, since the kernel was told.
+  bool is_displaced(std::size_t slot, const world& now) const {
+    if (!binds || !keys_[slot] || keys_[slot]->is_refused) return false;
+    const key& one = *keys_[slot];
+    return one.is_uncertain || (one.identity != 0 && one.identity != now.identity(slot));
+  }
+
+  std::error_code refusal(std::size_t slot, selectors::any_interest what, bool is_new,
+                          const world& now) const {
+    if (is_new && has(slot)) return make_error_code(selectors::errc::already_registered);
+    if (!is_new && !has(slot)) return make_error_code(selectors::errc::not_registered);
+    if (!now.is_open(slot) && (is_new || (binds && !what.events.empty())))
+      return {EBADF, std::system_category()};
+    return {};
+  }
+
+  event_mask expected(std::size_t slot, int seen) const {
+    const key& one = *keys_[slot];
+    if (!one.is_armed) return {};
+    if (one.is_refused || (seen & POLLNVAL) != 0) return one.what.events;
+    event_mask ready;
+    if (Backend::name == "select") {  // as select(2) says of itself
+      if ((seen & (POLLIN | POLLHUP | POLLERR)) != 0) ready |= event::read;
+      if ((seen & (POLLOUT | POLLERR)) != 0) ready |= event::write;
+      if ((seen & POLLPRI) != 0) ready |= event::priority;
+    } else {
+      if ((seen & POLLIN) != 0) ready |= event::read;
+      if ((seen & POLLOUT) != 0) ready |= event::write;
+      if ((seen & POLLPRI) != 0) ready |= event::priority;
+      if ((seen & (POLLERR | POLLHUP)) != 0) ready |= event::read | event::write | event::priority;
+    }
+    return ready & one.what.events;
+  }
+
+  std::array<std::optional<key>, world::slots> keys_;
+  std::array<expectation, world::slots> expected_;
+};
+
+}  // namespace fuzz
