@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 
 namespace fuzz {
 
@@ -79,6 +80,7 @@ class oracle {
     for (std::size_t slot = 0; slot != world::slots; ++slot) {
       if (!keys_[slot] || !keys_[slot]->is_armed) continue;
       key& one = *keys_[slot];
+      if (one.is_unreached && is_displaced(slot, now)) one.is_uncertain = true;
       if (one.is_uncertain) continue;
       if (now.is_open(slot)) {
         one.identity = now.identity(slot);
@@ -98,6 +100,8 @@ class oracle {
       expectation& one = expected_[slot];
       one = {};
       if (!keys_[slot]) continue;
+      if (std::exchange(keys_[slot]->is_unreached, false) && is_displaced(slot, now))
+        keys_[slot]->is_uncertain = true;
       one.is_certain = before[slot] == after[slot] && !is_displaced(slot, now) && !keys_[slot]->is_uncertain;
       one.may = expected(slot, before[slot]) | expected(slot, after[slot]);
       const bool must = keys_[slot]->what.mode != selectors::trigger::edge || keys_[slot]->is_fresh;
@@ -135,7 +139,7 @@ class oracle {
     // Of what is closed or refused nothing more is told until modify.
     if (k.is_refused || (one.is_closed && one.is_certain))
       k.is_armed = k.is_refused = false;
-    else if (!one.is_certain)
+    else if (!one.is_certain || one.is_touched)
       k.is_uncertain = true;
   }
 
@@ -148,6 +152,12 @@ class oracle {
   void touch(std::size_t slot) {
     expected_[slot].is_touched = true;
     if (has(slot) && !keys_[slot]->is_old) expected_[slot].is_new = true;
+  }
+
+  // What was not reached is armed again by the next select or reopen, and told as an error if the kernel refuses.
+  void loop_left() {
+    for (auto& one : keys_)
+      if (one) one->is_unreached = true;
   }
 
   void loop_ended() {
@@ -170,6 +180,7 @@ class oracle {
     bool is_refused = false;    // to be told as an error
     bool is_uncertain = false;  // changed while it was displaced
     bool is_old = false;
+    bool is_unreached = false;  // by a loop that was left early
   };
   struct expectation {
     event_mask may;

@@ -181,7 +181,7 @@ class player {
       oracle_.told(slot, events);
       all.told[slot] = events & key.events();
       if (trouble < 6) continue;
-      if (choose_.one_in(8)) return;
+      if (choose_.one_in(8)) return oracle_.loop_left();
       disturb(choose_.below(world::slots));
     }
     oracle_.loop_ended();
