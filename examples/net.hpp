@@ -6,6 +6,7 @@
 
 #include <selectors/selectors.hpp>
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <netdb.h>
 #include <sys/socket.h>
@@ -279,9 +280,17 @@ inline std::string help(std::string_view program) {
          "\n  --verbose        tell on stderr who came, what they sent, who left\n  --help           this\n";
 }
 
+// A standard stream that is closed would be the number of the next socket, and what is printed would go to a client.
+inline void open_standard_streams() noexcept {
+  int opened = 0;
+  while (opened >= 0 && opened <= STDERR_FILENO) opened = ::open("/dev/null", O_RDWR);
+  if (opened >= 0) ::close(opened);
+}
+
 // The main function of a server: `serve(backend*, listening socket, options)` until a signal.
 template <class Serve>
 int run(std::string_view program, int argc, char** argv, Serve serve) {
+  open_standard_streams();
   try {
     for (int i = 1; i < argc; ++i)
       if (argv[i] == std::string_view("--help")) return std::cout << help(program) << std::flush, 0;

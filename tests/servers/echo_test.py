@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 import unittest
 
 import driver
@@ -133,6 +134,30 @@ class Echo(driver.CommandLine):
             client.terminate()
             timer.cancel()
         self.assertIn(b"hello\nworld", found.replace(b"\r", b""))
+
+    def test_without_standard_streams_nothing_is_printed_to_a_client(self):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            address = probe.getsockname()
+        command = [driver.PROGRAM, "--port", str(address[1]), "--backend", driver.BACKEND, "--verbose"]
+        process = subprocess.Popen(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", *command])
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    clients = [driver.Client(address) for _ in range(4)]
+                    break
+                except ConnectionRefusedError:
+                    self.assertLess(time.monotonic(), deadline)
+                    time.sleep(0.01)
+            for client in clients:
+                client.send(b"ping")
+                client.socket.shutdown(socket.SHUT_WR)
+            for client in clients:
+                self.assertEqual(client.rest(), b"ping")
+                client.socket.close()
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
 
     def test_nc(self):
         self.client_program("nc", "{host}", "{port}")
