@@ -91,7 +91,7 @@ TEMPLATE_LIST_TEST_CASE("reopen without a free descriptor leaves all as it was",
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("more handles than poll takes are an error that names the call", "[limits]",
+TEMPLATE_LIST_TEST_CASE("more handles than poll takes are an error that names the call", "[limits][native]",
                         backends) {
   if constexpr (TestType::name == "poll") {
     selector<void, TestType> sel;

@@ -119,8 +119,8 @@ TEMPLATE_LIST_TEST_CASE("a wakeup that is reset before draining misses nothing o
 }
 
 TEMPLATE_LIST_TEST_CASE(
-    "of a million notifications by threads and a signal handler none is lost, none invented", "[wakeup]",
-    backends) {
+    "of a million notifications by threads and a signal handler none is lost, none invented",
+    "[wakeup][signals]", backends) {
   constexpr std::uint64_t threads = 8, each = 125'000;
   selector<void, TestType> sel;
   wakeup wake;

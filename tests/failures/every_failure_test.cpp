@@ -103,7 +103,7 @@ TEMPLATE_LIST_TEST_CASE("each system call fails in turn with each of its errors"
   CHECK(refusals > 20);
 }
 
-TEMPLATE_LIST_TEST_CASE("each allocation fails in turn", "[failures]", available_backends) {
+TEMPLATE_LIST_TEST_CASE("each allocation fails in turn", "[failures][allocation]", available_backends) {
   for (const bool throws : {false, true}) {
     for (int n = 0;; ++n) {
       INFO("allocation " << n << (throws ? ", throwing" : ""));
@@ -128,7 +128,7 @@ TEMPLATE_LIST_TEST_CASE("each allocation fails in turn", "[failures]", available
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("each operation of data that may throw does in turn", "[failures]",
+TEMPLATE_LIST_TEST_CASE("each operation of data that may throw does in turn", "[failures][data]",
                         available_backends) {
   for (const bool throws : {false, true}) {
     for (int n = 0;; ++n) {
