@@ -121,6 +121,20 @@ TEMPLATE_LIST_TEST_CASE("registering many without memory changes nothing, in a l
   CHECK(ready(sel).size() == 10);
 }
 
+TEMPLATE_LIST_TEST_CASE("a selector that is gone has given its memory back", "[allocation]", backends) {
+  auto pipes = make_pipes(100);
+  const auto live = live_allocations();
+  {
+    selector<std::unique_ptr<int>, TestType> sel;
+    for (auto& [reader, writer] : pipes) sel.register_(reader, event::read, std::make_unique<int>(1));
+    for (std::size_t i = 0; i != 50; ++i) sel.unregister(pipes[i].reader);
+    selector<std::unique_ptr<int>, TestType> other = std::move(sel);
+    sel = std::move(other);
+    (void)sel.select(0s);
+  }
+  CHECK(live_allocations() == live);
+}
+
 TEMPLATE_LIST_TEST_CASE("a selector that had no memory to open is closed", "[allocation]", backends) {
   if constexpr (is_epoll<TestType>) {
     std::size_t failures = 0;

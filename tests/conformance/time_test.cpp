@@ -134,3 +134,25 @@ TEMPLATE_LIST_TEST_CASE("a wait ends when something becomes ready", "[time]", ba
   expect_ready(sel, {{pipe.reader.get(), event::read}});
   other.join();
 }
+
+#if SELECTORS_HAS_EPOLL
+TEST_CASE("without epoll_pwait2 a timeout is rounded up to milliseconds, and no longer", "[time]") {
+  selector<void, epoll_backend> sel;
+  auto pipe = make_pipe();
+  sel.register_(pipe.reader, event::read);
+  const bool had = detail::has_epoll_pwait2.exchange(false);
+  for (const nanoseconds timeout : {nanoseconds(1), nanoseconds(1'000'001), nanoseconds(3'000'000)})
+    CHECK(time_of([&] { return sel.select(timeout); }) >= timeout);
+  const auto start = steady_clock::now();
+  std::thread other([&] {
+    std::this_thread::sleep_for(5ms);
+    write_byte(pipe.writer);
+  });
+  // More milliseconds than an int has, and what comes meanwhile is told at once.
+  CHECK_FALSE(sel.select(std::chrono::hours(24 * 365)).empty());
+  CHECK_FALSE(sel.select(5s).empty());
+  CHECK(steady_clock::now() - start < 5s);
+  other.join();
+  detail::has_epoll_pwait2 = had;
+}
+#endif

@@ -147,3 +147,17 @@ TEMPLATE_LIST_TEST_CASE("each operation of data that may throw does in turn", "[
     }
   }
 }
+
+#if SELECTORS_HAS_EPOLL
+TEST_CASE("a kernel or a sandbox that has no epoll_pwait2 is asked for it once", "[failures]") {
+  const int error = GENERATE(ENOSYS, EPERM);
+  forget_what_is_known();
+  selector<void, epoll_backend> sel;
+  failing_system_calls seam({0, error, false});
+  const in_library now;
+  CHECK(sel.select(1ms).empty());
+  CHECK(seam.name() == "epoll_pwait2");
+  CHECK_FALSE(detail::has_epoll_pwait2);
+  forget_what_is_known();
+}
+#endif
