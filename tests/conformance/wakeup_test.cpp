@@ -120,7 +120,7 @@ TEMPLATE_LIST_TEST_CASE("a wakeup that is reset before draining misses nothing o
 
 TEMPLATE_LIST_TEST_CASE(
     "of a million notifications by threads and a signal handler none is lost, none invented",
-    "[wakeup][signals]", backends) {
+    "[wakeup][signals][native]", backends) {
   constexpr std::uint64_t threads = 8, each = 125'000;
   selector<void, TestType> sel;
   wakeup wake;
