@@ -158,6 +158,7 @@ class core {
   void arm_unreached() noexcept;
   int put_listed(int count) noexcept;
   outcome select_with_care(nanoseconds timeout) noexcept;
+  int wait_with_care(nanoseconds timeout) noexcept;
   outcome fail(failure why) noexcept;
   outcome settle(int count, nanoseconds timeout) noexcept;
   reached next_with_care() noexcept;

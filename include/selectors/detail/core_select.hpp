@@ -89,10 +89,15 @@ SELECTORS_COLD outcome core<Backend>::select_with_care(nanoseconds timeout) noex
   if ((state_.chores & heal_wanted) != 0) {
     if (const failure failed = heal()) return fail(failed);
   }
+  return settle(wait_with_care(timeout), timeout);
+}
+
+// No time is lost while the selector itself has something to report, nor is that lost to a signal.
+template <selector_backend Backend>
+SELECTORS_COLD int core<Backend>::wait_with_care(nanoseconds timeout) noexcept {
   const bool ready = sweep_listed();
-  int count = state_.backend.wait(ready ? nanoseconds::zero() : timeout);
-  if (count < 0 && errno == EINTR && ready) count = 0;
-  return settle(count, timeout);
+  const int count = state_.backend.wait(ready ? nanoseconds::zero() : timeout);
+  return ready && count < 0 && errno == EINTR ? 0 : count;
 }
 
 // After a wait: is there anything to report? If only what is stale ended it, it was too short.
@@ -117,7 +122,7 @@ SELECTORS_COLD outcome core<Backend>::settle(int count, nanoseconds timeout) noe
     if ((state_.chores & heal_wanted) != 0) {
       if (const failure failed = heal()) return fail(failed);
     }
-    count = state_.backend.wait(timeout);
+    count = wait_with_care(timeout);
   }
 }
 
