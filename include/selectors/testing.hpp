@@ -149,7 +149,6 @@ class scripted_backend {
     if (const failure failed = refused(operation::add, "scripted add")) return failed;
     r.slot = static_cast<std::uint32_t>(size_++);
     r.attached = true;
-    r.always_ready = false;
     watched_[r.slot] = {&r, never_seen};
     return {};
   }
@@ -186,7 +185,7 @@ class scripted_backend {
       const auto passes =
           actions_.empty() ? timeout : (std::min)(timeout, actions_.front().due - clock::now());
       clock::advance(passes);
-      if (!is_endless) timeout -= passes;
+      timeout -= passes;
     }
   }
 

@@ -106,9 +106,8 @@ class epoll_backend {
     if (error != 0) return failure::system("epoll_ctl", error);
     error = control(EPOLL_CTL_ADD, r);
     if (error == 0) return {};
-    const any_interest wanted = std::exchange(r.interest, was);
+    r.interest = was;
     r.attached = control(EPOLL_CTL_ADD, r) == 0;
-    r.interest = wanted;
     return failure::system("epoll_ctl", error);
   }
 

@@ -65,7 +65,6 @@ class poll_backend {
   failure add(registration& r) noexcept {
     r.slot = static_cast<std::uint32_t>(size_++);
     r.attached = true;
-    r.always_ready = false;
     tokens_[r.slot] = &r;
     watched_[r.slot] = {r.handle, to_kernel(r.interest), 0};
     return {};

@@ -74,7 +74,6 @@ class select_backend {
 
   failure add(registration& r) noexcept {
     r.attached = true;
-    r.always_ready = false;
     tokens_[static_cast<std::size_t>(r.handle)] = &r;
     if (const std::size_t needed = place(r.handle).index + 1; words_ < needed) words_ = needed;
     return modify(r, {});

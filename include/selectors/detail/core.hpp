@@ -50,9 +50,7 @@ class core {
   using entry = typename Backend::entry;
 
   explicit core(const node_type& type) noexcept : type_(&type) {}
-  core(core&& other) noexcept : type_(other.type_), state_(std::exchange(other.state_, state{})) {
-    ++other.epoch_;
-  }
+  core(core&& other) noexcept : type_(other.type_), state_(std::exchange(other.state_, state{})) {}
   core& operator=(core&& other) noexcept;
   ~core();
 
@@ -202,7 +200,8 @@ SELECTORS_APART void core<Backend>::close() noexcept {
 }
 
 // What was here lives on in the other, which asks for patience: a handler may be running in it. What the
-// other had by an earlier assignment ends now.
+// other had by an earlier assignment ends now. A loop over either ends: of this one by `close`, of the other since
+// there is nothing left to reach.
 template <selector_backend Backend>
 core<Backend>& core<Backend>::operator=(core&& other) noexcept {
   if (this == &other) return *this;
@@ -210,8 +209,6 @@ core<Backend>& core<Backend>::operator=(core&& other) noexcept {
   if (state_.left_over) destroy_retired();
   std::swap(state_, other.state_);
   other.state_.left_over = true;
-  ++epoch_;
-  ++other.epoch_;
   return *this;
 }
 

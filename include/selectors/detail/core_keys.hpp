@@ -83,7 +83,6 @@ SELECTORS_APART failure core<Backend>::change(record& r, any_interest what) noex
     detach(r);
     r.interest = what;
     r.always_ready = false;
-    arm(r);
     return {};
   }
   const any_interest was = std::exchange(r.interest, what);
@@ -91,7 +90,7 @@ SELECTORS_APART failure core<Backend>::change(record& r, any_interest what) noex
   failure failed;
   if (r.attached) {
     failed = state_.backend.modify(r, was);
-    if (failed && !r.attached) refuse(r);
+    if (!r.attached) refuse(r);
   } else if (!r.leaked) {
     failed = state_.backend.add(r);
     r.suspect = state_.leaky;
@@ -126,14 +125,13 @@ SELECTORS_APART void core<Backend>::arm(record& r) noexcept {
   r.armed = !r.interest.events.empty();
   const bool is_fast = r.attached && !r.suspect && r.interest.mode != trigger::oneshot;
   r.fast = is_fast ? static_cast<std::uint8_t>(reportable(r.interest.events)) : std::uint8_t{0};
-  if (r.armed && r.always_ready) list(r);
+  if (r.always_ready) list(r);
 }
 
 // The kernel holds it no more: told once, by the next select.
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::refuse(record& r) noexcept {
   r.armed = r.refused = true;
-  r.always_ready = false;
   r.fast = 0;
   list(r);
 }
@@ -143,10 +141,8 @@ template <selector_backend Backend>
 SELECTORS_APART void core<Backend>::detach(record& r) noexcept {
   r.fast = 0;
   r.armed = r.refused = false;
-  if (!r.attached) return;
-  if (!is_of_this_process()) {
-    r.attached = false;
-  } else if (!state_.backend.remove(r) || r.suspect) {
+  if (!r.attached || !is_of_this_process()) return;
+  if (!state_.backend.remove(r) || r.suspect) {
     r.leaked = true;
     state_.leaky = true;
   }
@@ -158,8 +154,7 @@ template <selector_backend Backend>
 SELECTORS_APART void core<Backend>::retire(record& r) noexcept {
   state_.keys.set(r.handle, nullptr);
   --state_.size;
-  r.registered = r.armed = false;
-  r.fast = 0;
+  r.registered = false;
   if (!r.listed) state_.retired.push(r);  // else it is swept there
   state_.chores |= retired_keys;
 }
@@ -207,7 +202,6 @@ SELECTORS_COLD void core<Backend>::unlist(record& r) noexcept {
     if (&one != &r) kept.push(one);
   }
   state_.listed = kept;
-  r.listed = false;
 }
 
 // Sorts out who is no longer of them; returns whether any has something to tell now.

@@ -47,7 +47,7 @@ SELECTORS_COLD void core<Backend>::attach_all() noexcept {
     r.attached = r.leaked = r.suspect = false;
     // An edge is told again by a fresh kernel object, so that of a file is, too.
     if (r.always_ready && r.interest.mode == trigger::edge) r.armed = true;
-    if (!r.armed || r.refused) continue;
+    if (!r.armed) continue;
     if (state_.backend.add(r))
       refuse(r);
     else
@@ -118,7 +118,6 @@ SELECTORS_COLD outcome core<Backend>::settle(int count, nanoseconds timeout) noe
       note(notice::stale);
       note_ghost(*static_cast<record*>(Backend::token(*e)));
     }
-    state_.cursor = state_.end = nullptr;
     if ((state_.chores & heal_wanted) != 0) {
       if (const failure failed = heal()) return fail(failed);
     }
@@ -131,7 +130,7 @@ template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::arm_unreached() noexcept {
   for (const entry* e = state_.cursor; e != state_.end; ++e) {
     record& r = *static_cast<record*>(Backend::token(*e));
-    if (!r.registered || !r.armed || !r.attached || r.interest.mode == trigger::level) continue;
+    if (!r.armed || !r.attached || r.interest.mode == trigger::level) continue;
     if (state_.backend.modify(r, r.interest)) {
       detach(r);
       refuse(r);
@@ -210,7 +209,7 @@ SELECTORS_COLD event_bits core<Backend>::reach(record& r, event_bits bits) noexc
     detach(r);
     r.always_ready = false;
   } else if (r.interest.mode == trigger::oneshot || (r.always_ready && r.interest.mode == trigger::edge)) {
-    if (Backend::disarms_oneshot || !r.attached)
+    if (Backend::disarms_oneshot)
       r.armed = false;
     else
       detach(r);
