@@ -122,3 +122,18 @@ TEMPLATE_LIST_TEST_CASE("what a backend does not have, a program can ask", "[edg
   STATIC_REQUIRE(requires(type& sel) { sel.register_(1, edge(event::read)); } == is_epoll<TestType>);
   STATIC_REQUIRE(requires(type& sel) { sel.modify(1, exclusive(event::read)); } == is_epoll<TestType>);
 }
+
+TEMPLATE_LIST_TEST_CASE("an edge that was told with its details is told again when it changes", "[edge]",
+                        backends) {
+  if constexpr (supports<TestType, trigger::edge>) {
+    selector<void, TestType> sel;
+    auto [first, second] = make_socket_pair();
+    sel.register_(first, edge(event::read));
+    checked(::shutdown(second.get(), SHUT_WR), "shutdown");
+    expect_ready(sel, {{first.get(), event::read | event::read_hangup}});
+    expect_idle(sel);
+    second.close();
+    expect_ready(sel, {{first.get(), event::read | event::read_hangup | event::hangup}});
+    expect_idle(sel);
+  }
+}

@@ -169,6 +169,11 @@ TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
   expect_ready(sel, {{server.get(), event::priority}});
   sel.modify(server, event::priority | event::write);
   expect_ready(sel, {{server.get(), event::priority | event::write}});
+  sel.modify(server, event::read);
+  expect_idle_for(sel, 10ms);
+  write_byte(client);
+  sel.modify(server, event::priority | event::read);
+  expect_ready(sel, {{server.get(), event::priority | event::read}});
 }
 
 TEMPLATE_LIST_TEST_CASE("a listening socket is readable when a connection waits", "[events]", backends) {

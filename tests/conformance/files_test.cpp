@@ -8,7 +8,9 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <memory>
 
 using namespace selectors;
 using namespace support;
@@ -57,7 +59,10 @@ TEMPLATE_LIST_TEST_CASE("files are told together with the kernel's events, in on
   sel.register_(pipe.reader, event::read);
   expect_ready(sel, {{file.get(), event::read}});
   write_byte(pipe.writer);
+  errno = EINTR;
   expect_ready(sel, {{file.get(), event::read}, {pipe.reader.get(), event::read}});
+  sel.unregister(pipe.reader);
+  for (int i = 0; i != 2; ++i) expect_ready(sel, {{file.get(), event::read}});
 }
 
 TEMPLATE_LIST_TEST_CASE("a file has nothing exceptional, and delays nobody who waits for that", "[files]",
@@ -68,6 +73,13 @@ TEMPLATE_LIST_TEST_CASE("a file has nothing exceptional, and delays nobody who w
   expect_idle_for(sel, 10ms);
   sel.modify(file, event::priority | event::read);
   expect_ready(sel, {{file.get(), event::read}});
+  const descriptor others[] = {null_device(), null_device()};
+  sel.register_(others[0], event::priority);
+  expect_ready(sel, {{file.get(), event::read}});
+  sel.modify(others[0], event::read);
+  sel.modify(file, event::priority);
+  sel.register_(others[1], event::priority);
+  expect_ready(sel, {{others[0].get(), event::read}});
 }
 
 TEMPLATE_LIST_TEST_CASE("a paused file is silent", "[files]", backends) {
@@ -86,6 +98,8 @@ TEMPLATE_LIST_TEST_CASE("a one-shot file is told once for each register_ and mod
   sel.register_(file, oneshot(event::read));
   for (int i = 0; i != 2; ++i) {
     expect_ready(sel, {{file.get(), event::read}});
+    expect_idle_for(sel, 5ms);
+    sel.reopen();
     expect_idle_for(sel, 5ms);
     sel.modify(file, oneshot(event::read));
   }
@@ -106,9 +120,73 @@ TEMPLATE_LIST_TEST_CASE("a file that was closed is told once, as an error", "[fi
   sel.register_(file, event::write);
   expect_ready(sel, {{number, event::write}});
   file.close();
-  expect_ready(sel, {{number, event::write | event::error}});
+  std::error_code error;
+  sel.modify(number, event::read, error);
+  CHECK(error.value() == (is_epoll<TestType> ? EBADF : 0));
+  const event_mask asked = sel.at(number).events();
+  CHECK(asked == (is_epoll<TestType> ? event::write : event::read));
+  expect_ready(sel, {{number, asked | event::error}});
   expect_idle_for(sel, 10ms);
   sel.unregister(number);
+}
+
+TEMPLATE_LIST_TEST_CASE("a file that was closed is told once, though an edge is told again by reopen",
+                        "[files]", backends) {
+  if constexpr (supports<TestType, trigger::edge>) {
+    selector<void, TestType> sel;
+    descriptor file = null_device();
+    const int number = file.get();
+    sel.register_(file, edge(event::write));
+    file.close();
+    expect_ready(sel, {{number, event::write | event::error}});
+    sel.reopen();
+    expect_idle_for(sel, 10ms);
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("what was a file is watched like what it is now", "[files]", backends) {
+  selector<void, TestType> sel;
+  auto pipe = make_pipe();
+  const descriptor file = null_device();
+  sel.register_(file, event::read);
+  sel.modify(file, {});
+  dup_onto(pipe.reader, file.get()).release();
+  sel.modify(file, event::read);
+  expect_idle_for(sel, 10ms);
+  write_byte(pipe.writer);
+  expect_ready(sel, {{file.get(), event::read}});
+}
+
+TEMPLATE_LIST_TEST_CASE("a file's data is destroyed like any other", "[files]", backends) {
+  const auto data = std::make_shared<int>(1);
+  const descriptor file = null_device();
+  selector<std::shared_ptr<int>, TestType> sel;
+  sel.register_(file, event::read, data);
+  sel.unregister(file);
+  CHECK(data.use_count() == 2);
+  expect_idle(sel);
+  CHECK(data.use_count() == 1);
+  sel.register_(file, event::read, data);
+  sel.close();
+  sel.reopen();
+  CHECK(data.use_count() == 1);
+}
+
+TEMPLATE_LIST_TEST_CASE("a file whose data cannot be made is not registered, and the others are", "[files]",
+                        backends) {
+  struct throwing {
+    explicit(false) throwing(bool throws) {
+      if (throws) throw 1;
+    }
+  };
+  selector<throwing, TestType> sel;
+  const descriptor files[] = {null_device(), null_device(), null_device()};
+  sel.register_(files[0], event::read, false);
+  sel.register_(files[1], event::read, false);
+  CHECK_THROWS_AS(sel.register_(files[2], event::read, true), int);
+  expect_ready(sel, {{files[0].get(), event::read}, {files[1].get(), event::read}});
+  sel.register_(files[2], event::write, false);
+  CHECK(ready(sel).size() == 3);
 }
 
 TEMPLATE_LIST_TEST_CASE("many files, reached one by one, are all told again", "[files]", backends) {

@@ -167,3 +167,24 @@ TEMPLATE_LIST_TEST_CASE("every descriptor that the library makes is close-on-exe
   sel.reopen();
   check_new();
 }
+
+TEMPLATE_LIST_TEST_CASE("a child that reopens within a loop of its parent arms nothing there", "[fork]",
+                        backends) {
+  selector<void, TestType> sel;
+  auto pipes = make_pipes(3);
+  for (auto& [reader, writer] : pipes) {
+    sel.register_(reader, oneshot(event::read));
+    write_byte(writer);
+  }
+  int reached = 0;
+  for ([[maybe_unused]] auto one : sel.select()) {
+    if (reached++ != 0) continue;
+    CHECK(in_child([&] {
+            std::error_code error;
+            sel.reopen(error);
+            return error ? 1 : 0;
+          }) == 0);
+  }
+  CHECK(reached == 3);
+  expect_idle(sel);
+}

@@ -246,5 +246,9 @@ TEMPLATE_LIST_TEST_CASE("assigning over a selector lets what it held live on in 
     other->reopen();
     CHECK(alive == 1);
     CHECK(other->empty());
+    other->register_(pipes[0].reader, event::read, witness(alive));
+    selector<witness, TestType> third;
+    *other = std::move(third);
+    CHECK(alive == 2);
   }
 }

@@ -28,6 +28,10 @@ TEMPLATE_LIST_TEST_CASE("descriptors above FD_SETSIZE are watched like any other
   expect_ready(sel, {{high.get(), event::read}, {higher.get(), event::read | event::write}});
   sel.unregister(higher);
   expect_ready(sel, {{high.get(), event::read}});
+  sel.register_(pipe.reader, event::read);
+  expect_ready(sel, {{pipe.reader.get(), event::read}, {high.get(), event::read}});
+  sel.unregister(pipe.reader);
+  expect_ready(sel, {{high.get(), event::read}});
 }
 
 TEMPLATE_LIST_TEST_CASE("thousands of handles are watched at once", "[limits][native]", backends) {

@@ -49,10 +49,12 @@ TEMPLATE_LIST_TEST_CASE("a closed selector refuses all, and reopens empty", "[mo
   selector<int, TestType> sel;
   auto pipe = make_pipe();
   sel.register_(pipe.reader, event::read);
+  write_byte(pipe.writer);
   sel.close();
   expect_closed(sel);
   sel.reopen();
   CHECK(sel.empty());
+  expect_idle_for(sel, 5ms);
   expect_usable(sel);
 }
 

@@ -19,16 +19,25 @@ TEMPLATE_LIST_TEST_CASE("descriptor 0 is watched like any other", "[zero][native
           if (error) return 2;
           sel.register_(0, event::read, 7, error);
           if (error || !sel.contains(0) || sel.find(0)->handle() != 0) return 3;
-          if (sel.begin() == sel.end() || sel.begin()->data() != 7) return 4;
+          const auto& constant = sel;
+          if (sel.begin() == sel.end() || constant.begin() == constant.end()) return 4;
+          if (sel.begin()->data() != 7 || constant.find(0)->data() != 7) return 4;
           if (!sel.select(0s).empty()) return 5;
           write_byte(pipe.writer);
           for (auto [key, events] : sel.select()) {
             if (key.handle() != 0 || events != event::read) return 6;
           }
           if (!TestType::is_open(0)) return 7;
+          sel.reopen(error);
+          if (error || sel.select().empty()) return 7;
           sel.clear();
           if (!sel.select(0s).empty() || sel.contains(0)) return 8;
-          return 0;
+          sel.unregister(0, error);
+          if (error != errc::not_registered) return 9;
+          sel.register_(0, event::read, 7, error);
+          if (error) return 10;
+          sel.close();
+          return sel.empty() && !sel.contains(0) ? 0 : 11;
         }) == 0);
 }
 
@@ -44,6 +53,7 @@ TEMPLATE_LIST_TEST_CASE("what the library opens may be descriptor 0", "[zero][na
           if (error) return 3;
           bell.notify();
           if (sel.select(10s).empty() || !bell.reset()) return 4;
+          errno = EINTR;
           sel.reopen(error);
           if (error || !is_open(0)) return 5;
           bell.notify();
@@ -61,5 +71,17 @@ TEMPLATE_LIST_TEST_CASE("a selector that is gone has closed what it opened, 0 am
             const wakeup bell(error);
           }
           return is_open(0) ? 1 : 0;
+        }) == 0);
+}
+
+TEMPLATE_LIST_TEST_CASE("what the library opens for a moment may be descriptor 0", "[zero][native]",
+                        backends) {
+  CHECK(in_child([] {
+          std::error_code error;
+          selector<void, TestType> sel(error);
+          if (error) return 1;
+          ::close(0);
+          sel.reopen(error);
+          return error || is_open(0) ? 2 : 0;
         }) == 0);
 }

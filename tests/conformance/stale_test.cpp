@@ -152,8 +152,12 @@ TEMPLATE_LIST_TEST_CASE("select, clear, close, reopen and a move end a loop at i
   }
   int reached = 0;
   SECTION("select") {
-    for ([[maybe_unused]] auto one : sel->select()) {
+    auto range = sel->select();
+    for ([[maybe_unused]] auto one : range) {
       ++reached;
+      CHECK_FALSE(range.empty());
+      (void)sel->select();
+      CHECK(range.empty());
       CHECK(ready(*sel).size() == 3);
     }
   }
@@ -216,4 +220,37 @@ TEMPLATE_LIST_TEST_CASE("a descriptor closed in the loop after unregistering is 
   }
   CHECK(reached == 1);
   CHECK(ready(sel).size() == 1);
+}
+
+TEMPLATE_LIST_TEST_CASE("an entry is cut in its details, too", "[stale]", backends) {
+  selector<void, TestType> sel;
+  auto one = make_socket_pair();
+  auto two = make_socket_pair();
+  for (auto* pair : {&one, &two}) {
+    checked(::shutdown(pair->second.get(), SHUT_WR), "shutdown");
+    sel.register_(pair->first, event::read | event::write);
+  }
+  int reached = 0;
+  for (auto [key, events] : sel.select()) {
+    if (reached++ != 0) CHECK(events == event::write);
+    for (auto& other : sel) sel.modify(other, event::write);
+  }
+  CHECK(reached == 2);
+}
+
+TEMPLATE_LIST_TEST_CASE("what the kernel found is told, even if it was closed meanwhile", "[stale]",
+                        backends) {
+  selector<void, TestType> sel;
+  auto pipes = make_pipes(3);
+  for (auto& [reader, writer] : pipes) {
+    write_byte(writer);
+    sel.register_(reader, oneshot(event::read));
+  }
+  int reached = 0;
+  for (auto [key, events] : sel.select()) {
+    ++reached;
+    CHECK(events == event::read);
+    for (auto& pipe : pipes) pipe.reader.close();
+  }
+  CHECK(reached == 3);
 }
