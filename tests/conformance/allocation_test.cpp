@@ -121,6 +121,44 @@ TEMPLATE_LIST_TEST_CASE("registering many without memory changes nothing, in a l
   CHECK(ready(sel).size() == 10);
 }
 
+TEMPLATE_LIST_TEST_CASE("data that cannot be made takes no memory, however often it is tried", "[allocation]",
+                        backends) {
+  struct throwing {
+    throwing() { throw 1; }
+  };
+  selector<throwing, TestType> sel;
+  auto pipe = make_pipe();
+  std::size_t warm = 0;
+  for (int i = 0; i != 200; ++i) {
+    if (i == 1) warm = allocations();
+    try {
+      sel.register_(pipe.reader, event::read);
+    } catch (int) {
+      continue;
+    }
+    FAIL("nothing was thrown");
+  }
+  CHECK(allocations() == warm);
+  CHECK(sel.empty());
+}
+
+TEMPLATE_LIST_TEST_CASE("an error that there is no memory to tell of is a lack of memory", "[allocation]",
+                        backends) {
+  selector<void, TestType> sel;
+  auto pipe = make_pipe();
+  sel.register_(pipe.reader, event::read);
+  std::error_code error;
+  {
+    allocation_budget none(0);
+    try {
+      sel.register_(pipe.reader, event::read);
+    } catch (const std::system_error& refused) {
+      error = refused.code();
+    }
+  }
+  CHECK(error == std::errc::not_enough_memory);
+}
+
 TEMPLATE_LIST_TEST_CASE("a selector that is gone has given its memory back", "[allocation]", backends) {
   auto pipes = make_pipes(100);
   const auto live = live_allocations();

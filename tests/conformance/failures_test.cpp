@@ -3,6 +3,7 @@
 // A backend that refuses on request: whatever the kernel says no to, the state stays as it was, and the error
 // is told.
 
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
@@ -171,6 +172,9 @@ TEMPLATE_LIST_TEST_CASE("a selector that cannot open is closed, and one that can
   refuse.reopen = ENFILE;
   CHECK(error_of([&](auto& refused) { one.sel.reopen(refused); }) == system_error_of(ENFILE));
   one.expect_as_before();
+  refuse.reopen = ENFILE;
+  CHECK_THROWS_AS(one.sel.reopen(), std::system_error);
+  one.expect_as_before();
   refuse.open = ENFILE;
   std::error_code error;
   selector<void, TestType> closed(error);
@@ -188,6 +192,69 @@ TEMPLATE_LIST_TEST_CASE("what the kernel refuses at reopen is told once, as an e
   expect_idle_for(one.sel, 5ms);
   one.sel.modify(one.pipe.reader, event::read);
   one.expect_as_before();
+}
+
+TEMPLATE_LIST_TEST_CASE("what the kernel refused is asked for again by modify and by reopen", "[failures]",
+                        refusing) {
+  with_refusals<TestType> one;
+  for (const bool modifies : {true, false}) {
+    refuse.add = ENOMEM;
+    one.sel.reopen();
+    refuse = {};
+    if (modifies)
+      one.sel.modify(one.pipe.reader, event::read);
+    else
+      one.sel.reopen();
+    one.expect_as_before();
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("what was refused is told whatever was asked for, and a signal takes it from nobody",
+                        "[failures]", refusing) {
+  with_refusals<TestType> one;
+  one.sel.modify(one.pipe.reader, event::priority);
+  refuse.add = ENOMEM;
+  one.sel.reopen();
+  refuse = {};
+  refuse.wait = ENOMEM;
+  CHECK(error_of([&](auto& error) { CHECK(one.sel.select(1s, error).empty()); }) == system_error_of(ENOMEM));
+  refuse.wait = EINTR;
+  expect_ready(one.sel, {{one.pipe.reader.get(), event::priority | event::error}});
+  one.sel.unregister(one.pipe.reader);
+  CHECK(one.sel.select_until(std::chrono::steady_clock::now() + 1h).empty());
+}
+
+TEMPLATE_LIST_TEST_CASE("registrations that are refused or leaked over and over take no more memory",
+                        "[failures]", refusing) {
+  with_refusals<TestType> one;
+  auto other = make_pipe();
+  drain(one.pipe.reader);
+  std::size_t warm = 0;
+  for (int i = 0; i != 2000; ++i) {
+    if (i == 300) warm = allocations();
+    std::error_code error;
+    refuse.add = ENOMEM;
+    one.sel.register_(other.reader, event::read, nullptr, error);
+    refuse = {};
+    one.sel.register_(other.reader, event::read, nullptr, error);
+    refuse.confirms_removal = false;
+    one.sel.unregister(other.reader, error);
+    one.sel.select(0s, error);
+    refuse = {};
+  }
+  CHECK(allocations() == warm);
+}
+
+TEMPLATE_LIST_TEST_CASE("healing before a wait that can open nothing closes the selector, too", "[failures]",
+                        refusing) {
+  with_refusals<TestType> one;
+  refuse.confirms_removal = false;
+  one.sel.modify(one.pipe.reader, {});
+  one.sel.modify(one.pipe.reader, event::read);
+  refuse.reopen = EMFILE;
+  refuse.open = ENFILE;
+  CHECK(error_of([&](auto& error) { one.sel.select(1s, error); }) == system_error_of(ENFILE));
+  CHECK_FALSE(one.sel.is_open());
 }
 
 TEMPLATE_LIST_TEST_CASE("healing that can open nothing closes the selector, and select tells why",

@@ -6,6 +6,7 @@
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
 
+#include <cerrno>
 #include <chrono>
 #include <limits>
 #include <ratio>

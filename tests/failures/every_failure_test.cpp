@@ -161,3 +161,89 @@ TEST_CASE("a kernel or a sandbox that has no epoll_pwait2 is asked for it once",
   forget_what_is_known();
 }
 #endif
+
+TEST_CASE("without memory to count forks, no selector opens", "[failures]") {
+  forget_what_is_known();
+  std::error_code error;
+  {
+    failing_system_calls seam({0, ENOMEM, false});
+    const in_library now;
+    selector<void> refused(error);
+    CHECK(seam.name() == "pthread_atfork");
+    CHECK_FALSE(refused.is_open());
+  }
+  CHECK(error == std::errc::not_enough_memory);
+  {
+    failing_system_calls seam({2, 0, false});
+    const in_library now;
+    {
+      selector<void, poll_backend> first(error);
+    }
+    {
+      selector<void, poll_backend> second(error);
+    }
+    CHECK_FALSE(seam.happened());
+  }
+}
+
+#if SELECTORS_HAS_EPOLL
+TEST_CASE("no other failure is taken for a kernel without epoll_pwait2", "[failures]") {
+  forget_what_is_known();
+  selector<void, epoll_backend> sel;
+  failing_system_calls seam({0, EINTR, false});
+  const in_library now;
+  CHECK(sel.select(1h).empty());
+  CHECK(seam.name() == "epoll_pwait2");
+  CHECK(detail::has_epoll_pwait2);
+}
+
+TEST_CASE("a wait for ever or not at all is an epoll_wait", "[failures]") {
+  selector<void, epoll_backend> sel;
+  wakeup bell;
+  sel.register_(bell, event::read);
+  bell.notify();
+  const bool is_endless = GENERATE(true, false);
+  failing_system_calls seam({0, 0, false});
+  const in_library now;
+  CHECK_FALSE((is_endless ? sel.select() : sel.select(0s)).empty());
+  CHECK(seam.name() == "epoll_wait");
+}
+
+TEST_CASE("reopening is tried again when it was interrupted, or met another thread's opening", "[failures]") {
+  const int error = GENERATE(EINTR, EBUSY);
+  selector<void, epoll_backend> sel;
+  failing_system_calls seam({1, error, false});
+  const in_library now;
+  std::error_code refused;
+  sel.reopen(refused);
+  CHECK(seam.name() == "dup3");
+  CHECK_FALSE(refused);
+}
+
+TEST_CASE("what is not exclusive is modified by one call", "[failures]") {
+  selector<void, epoll_backend> sel;
+  auto pipe = make_pipe();
+  sel.register_(pipe.reader, event::read);
+  failing_system_calls seam({1, 0, false});
+  const in_library now;
+  sel.modify(pipe.reader, oneshot(event::read));
+  CHECK_FALSE(seam.happened());
+}
+#endif
+
+TEST_CASE("a closed descriptor that pselect found is told, though it fails then", "[failures]") {
+  const int error = GENERATE(ENOMEM, EINTR);
+  selector<void, select_backend> sel;
+  descriptor gone = make_pipe().reader;
+  const int number = gone.get();
+  sel.register_(number, event::read);
+  gone.close();
+  failing_system_calls seam({2, error, false});  // after the first pselect, and fcntl
+  const in_library now;
+  std::error_code refused;
+  int told = 0;
+  for (auto [key, events] : sel.select(1s, refused)) told += events == (event::read | event::error) ? 1 : 0;
+  CHECK(seam.name() == "pselect");
+  CHECK_FALSE(refused);
+  CHECK(told == 1);
+}

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
 
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/descriptors.hpp"
 
 #include <selectors/selectors.hpp>
 
+#include <cerrno>
+#include <chrono>
+#include <limits>
 #include <tuple>
 #include <type_traits>
 
@@ -44,3 +49,46 @@ TEST_CASE("what a backend supports is known at compile time", "[backends]") {
   STATIC_REQUIRE_FALSE(supports<select_backend, trigger::level, true>);
   STATIC_REQUIRE_FALSE(supports<int, trigger::level>);
 }
+
+TEST_CASE("a timeout is null when it is for ever, else in seconds and nanoseconds", "[backends]") {
+  CHECK(detail::timespec_of(std::chrono::nanoseconds::max()).get() == nullptr);
+  const detail::timespec_of time(std::chrono::nanoseconds(2'000'000'003));
+  CHECK(time.get()->tv_sec == 2);
+  CHECK(time.get()->tv_nsec == 3);
+}
+
+TEST_CASE("closing a descriptor keeps errno and forgets it", "[backends]") {
+  support::descriptor gone = support::make_pipe().reader;
+  int number = gone.get();
+  gone.close();
+  errno = ELOOP;
+  detail::close_descriptor(number);
+  CHECK(errno == ELOOP);
+  CHECK(number == -1);
+}
+
+#if SELECTORS_HAS_EPOLL
+TEST_CASE("an epoll backend that is gone has closed its descriptor", "[backends]") {
+  int number = -1;
+  {
+    epoll_backend backend;
+    REQUIRE_FALSE(backend.open());
+    number = backend.native_handle();
+    CHECK(support::is_open(number));
+  }
+  CHECK_FALSE(support::is_open(number));
+}
+
+TEST_CASE("epoll takes no more entries than an int counts the bytes of, twice", "[backends]") {
+  constexpr std::size_t most = (std::numeric_limits<int>::max)() / sizeof(epoll_event) / 2;
+  for (const std::size_t count : {most, most + 1}) {
+    epoll_backend backend;
+    support::allocation_budget none(0);
+    const failure refused = backend.reserve(count, 3);
+    const bool was_tried = none.was_exceeded();
+    none.lift();
+    CHECK(refused.is_lack_of_memory());
+    CHECK(was_tried == (count == most));
+  }
+}
+#endif

@@ -50,6 +50,14 @@ TEST_CASE("what cannot be had is refused, and nothing is changed", "[buffer]") {
     allocation_budget none(0);
     CHECK_FALSE(numbers.reserve(1000));
   }
+  {
+    allocation_budget none(0);
+    const bool reserved = numbers.reserve(most);
+    const bool was_tried = none.was_exceeded();
+    none.lift();
+    CHECK_FALSE(reserved);
+    CHECK(was_tried);
+  }
   CHECK(numbers.capacity() == 1);
   CHECK(numbers[0] == 7);
 }

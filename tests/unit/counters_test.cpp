@@ -62,3 +62,97 @@ TEST_CASE("a counting backend counts heals", "[counters][native]") {
   CHECK(sel.backend().counters().waits >= 2);
 }
 #endif
+
+TEMPLATE_LIST_TEST_CASE("what is told once or left alone costs no call", "[counters]", backends) {
+  selector<void, counting<TestType>> sel;
+  const selector_counters& counted = sel.backend().counters();
+  auto pipes = make_pipes(3);
+  for (auto& [reader, writer] : pipes) {
+    sel.register_(reader, event::read);
+    write_byte(writer);
+  }
+  for ([[maybe_unused]] auto one : sel.select()) break;
+  CHECK(ready(sel).size() == 3);
+  CHECK(counted.changes == 3);
+  sel.modify(pipes[0].reader, oneshot(event::read));
+  CHECK(ready(sel).size() == 3);
+  // Where the kernel does not silence a one-shot, the selector removes it.
+  CHECK(counted.changes == (TestType::disarms_oneshot ? 4 : 5));
+  sel.unregister(pipes[1].reader);
+  CHECK(counted.changes == (TestType::disarms_oneshot ? 5 : 6));
+}
+
+TEMPLATE_LIST_TEST_CASE("what is done and undone many times over needs no healing", "[counters]", backends) {
+  selector<void, counting<TestType>> sel;
+  auto pipes = make_pipes(3);
+  for (auto& [reader, writer] : pipes) write_byte(writer);
+  for (int i = 0; i != 200; ++i) {
+    for (auto& [reader, writer] : pipes) sel.register_(reader, event::read);
+    for ([[maybe_unused]] auto one : sel.select()) sel.clear();
+  }
+  CHECK(sel.backend().counters().heals == 0);
+  for (auto& [reader, writer] : pipes) sel.register_(reader, event::read);
+  for (auto [key, events] : sel.select())
+    for (auto& other : sel)
+      if (&other != &key) sel.modify(other, {});
+  (void)sel.select();
+  CHECK(sel.backend().counters().stale >= 2);
+  CHECK(sel.backend().counters().heals == 0);
+}
+
+#if SELECTORS_HAS_EPOLL
+namespace {
+
+// A descriptor that was closed while registered, whose duplicate is ready to read.
+struct ghost {
+  pipe_ends pipe = make_pipe();
+  descriptor duplicate = dup_of(pipe.reader);
+  explicit ghost(selector<void, counting<epoll_backend>>& sel) {
+    write_byte(pipe.writer);
+    sel.register_(pipe.reader, event::read);
+    const int number = pipe.reader.get();
+    pipe.reader.close();
+    sel.unregister(number);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a ghost is healed when it was met more often than an eighth of the keys", "[counters][native]") {
+  selector<void, counting<epoll_backend>> sel;
+  const selector_counters& counted = sel.backend().counters();
+  auto pipes = make_pipes(80);
+  write_byte(pipes[0].writer);
+  for (auto& [reader, writer] : pipes) sel.register_(reader, event::read);
+  for (std::uint64_t heals = 0; heals != 2; ++heals) {
+    const ghost one(sel);
+    for (int i = 0; i != 11; ++i) expect_ready(sel, {{pipes[0].reader.get(), event::read}});
+    CHECK(counted.heals == heals);
+    expect_ready(sel, {{pipes[0].reader.get(), event::read}});
+    CHECK(counted.heals == heals + 1);
+  }
+  // What is healed is forgotten: nothing new is suspected.
+  for (int i = 0; i != 300; ++i) {
+    sel.unregister(pipes[1].reader);
+    sel.register_(pipes[1].reader, event::read);
+    expect_ready(sel, {{pipes[0].reader.get(), event::read}});
+  }
+  CHECK(counted.heals == 2);
+}
+
+TEST_CASE("a closed selector has nothing to heal when it is opened again", "[counters][native]") {
+  selector<void, counting<epoll_backend>> sel;
+  auto pipe = make_pipe();
+  const descriptor duplicate = dup_of(pipe.reader);
+  sel.register_(pipe.reader, event::read);
+  const int number = pipe.reader.get();
+  pipe.reader.close();
+  sel.modify(number, {});
+  const descriptor again = dup_onto(duplicate, number);
+  sel.modify(again, event::read);  // watched when it is healed
+  sel.close();
+  sel.reopen();
+  expect_idle(sel);
+  CHECK(sel.backend().counters().heals == 0);
+}
+#endif

@@ -3,11 +3,16 @@
 // The scripted backend, as the tests of a program use it. That it is a backend like any other is what the conformance
 // suite shows.
 
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/expect.hpp"
 
 #include <selectors/testing.hpp>
 
+#include <cerrno>
+#include <new>
+#include <string>
+#include <system_error>
 #include <vector>
 
 using namespace selectors;
@@ -182,9 +187,76 @@ TEST_CASE("a test can ask what is watched", "[testing]") {
 TEST_CASE("a script moves with its selector", "[testing]") {
   scripted one;
   one.script.set_ready(3, event::read);
-  one.script.after(1s, [] {});
+  int acted = 0;
+  one.script.after(1s, [&] { ++acted; });
+  expect_ready(one.sel, {{3, event::read}});
+  one.script.refuse(operation::reserve, 0);
   scripted_selector other = std::move(one.sel);
-  expect_ready(other, {{3, event::read}});
-  CHECK(other.backend().waits() == 1);
   CHECK(one.script.waits() == 0);
+  expect_ready(other, {{3, event::read}});
+  CHECK(other.backend().waits() == 2);
+  CHECK(error_of([&](auto& error) { other.register_(5, event::read, 50, error); }) ==
+        std::errc::not_enough_memory);
+  one.sel.reopen();
+  one.sel.register_(3, event::read, 30);
+  CHECK(one.sel.select(1s).empty());
+  CHECK(acted == 0);
+  expect_ready(other, {{3, event::read}});
+  CHECK(acted == 1);
+}
+
+TEST_CASE("the scripted handles start with 0", "[testing]") {
+  scripted one;
+  one.sel.register_(0, event::read, 0);
+  one.script.set_ready(0, event::read);
+  expect_ready(one.sel, {{0, event::read}});
+  CHECK(error_of([&](auto& error) { one.sel.register_(-2, event::read, 0, error); }) == errc::invalid_handle);
+}
+
+TEST_CASE("what is refused at reopen is told once, as an error", "[testing]") {
+  scripted one;
+  one.script.refuse(operation::add, ENOMEM);
+  one.sel.reopen();
+  expect_ready(one.sel, {{3, event::read | event::error}});
+  expect_idle(one.sel);
+}
+
+TEST_CASE("a script without memory throws, a registration without memory says so", "[testing]") {
+  scripted one;
+  bool is_thrown = false;
+  {
+    allocation_budget none(0);
+    try {
+      one.script.set_ready(5000, event::read);
+    } catch (const std::bad_alloc&) {
+      is_thrown = true;
+    }
+  }
+  CHECK(is_thrown);
+  one.sel.register_(5, event::read, 50);  // there is room for it afterwards
+  one.sel.unregister(5);
+  one.script.refuse(operation::reserve, 0);
+  std::string text;
+  const std::size_t before = allocations();
+  std::size_t after = 0;
+  try {
+    one.sel.register_(5, event::read, 50);
+  } catch (const std::system_error& refused) {
+    after = allocations();
+    text = refused.what();
+  }
+  CHECK(after == before);
+  CHECK_THAT(text, support::contains("no memory"));
+}
+
+TEST_CASE("no key is taken for one that its loop has told already, however many loops there were",
+          "[testing]") {
+  scripted_selector sel;
+  auto& script = sel.backend();
+  sel.register_(3, oneshot(event::read), 30);
+  script.set_ready(3, event::read);
+  expect_ready(sel, {{3, event::read}});
+  for (int loops = 1; loops != 65536; ++loops) REQUIRE(sel.select(0s).empty());
+  sel.modify(3, oneshot(event::read));
+  expect_ready(sel, {{3, event::read}});
 }

@@ -55,6 +55,8 @@ TEST_CASE("what does not fit saturates", "[timeout]") {
   STATIC_REQUIRE(to_nanoseconds(duration<std::int64_t, std::exa>(-1)) == -forever);
   STATIC_REQUIRE(to_nanoseconds(292 * 365 * 24h) < forever);
   STATIC_REQUIRE(to_nanoseconds(300 * 365 * 24h) == forever);
+  STATIC_REQUIRE(to_nanoseconds(9'223'372'035s) < forever);
+  STATIC_REQUIRE(to_nanoseconds(9'223'372'036s) == forever);
 }
 
 TEST_CASE("floating-point durations round up, saturate, and may not be a number", "[timeout]") {
@@ -64,6 +66,8 @@ TEST_CASE("floating-point durations round up, saturate, and may not be a number"
   CHECK(to_nanoseconds(duration<double>(-2.5)) == -2500ms);
   CHECK(to_nanoseconds(duration<float, std::milli>(0.25f)) == 250us);
   CHECK(to_nanoseconds(duration<long double, std::ratio<60>>(0.5L)) == 30s);
+  CHECK(to_nanoseconds(duration<long double, std::nano>(9.2e18L)) == forever);
+  CHECK(to_nanoseconds(duration<long double, std::nano>(-9.2e18L)) == -forever);
   CHECK(to_nanoseconds(duration<double>(1e300)) == forever);
   CHECK(to_nanoseconds(duration<double>(-1e300)) == -forever);
   CHECK(to_nanoseconds(duration<double>(std::numeric_limits<double>::infinity())) == forever);
