@@ -212,6 +212,7 @@ def main():
     parser.add_argument("--sample", type=int, metavar="N", help="run N of all, by chance")
     parser.add_argument("--seed", type=int, default=1, help="of that chance")
     parser.add_argument("--only", metavar="N,N...", help="run these")
+    parser.add_argument("--trust", action="store_true", help="believe equivalent.txt: do not run what it explains")
     parser.add_argument("--list", action="store_true", help="build, and list them")
     parser.add_argument("--at-least", type=float, default=95, metavar="P", help="fail if less of them are killed, in percent")
     options = parser.parse_args()
@@ -225,16 +226,17 @@ def main():
         return 0
     suite = Suite(build.out / "tests")
     suite.measure(mutants)
-    survivors = []
+    known = explanations()
+    trusted = [mutant for mutant in mutants if options.trust and mutant.key() in known]
+    survivors = list(trusted)
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        running = {pool.submit(suite.kill, mutant): mutant for mutant in mutants}
+        running = {pool.submit(suite.kill, mutant): mutant for mutant in mutants if mutant not in trusted}
         for count, done in enumerate(concurrent.futures.as_completed(running), 1):
             mutant, how = running[done], done.result()
-            print(f"{count}/{len(mutants)} {how or 'SURVIVED'}: {describe(mutant)}", flush=True)
+            print(f"{count}/{len(running)} {how or 'SURVIVED'}: {describe(mutant)}", flush=True)
             if how is None:
                 survivors.append(mutant)
 
-    known = explanations()
     survivors.sort(key=lambda mutant: mutant.number)
     explained = [mutant for mutant in survivors if mutant.key() in known]
     unexplained = [mutant for mutant in survivors if mutant.key() not in known]
