@@ -247,3 +247,13 @@ TEST_CASE("a closed descriptor that pselect found is told, though it fails then"
   CHECK_FALSE(refused);
   CHECK(told == 1);
 }
+
+TEST_CASE("a pselect that was interrupted is not asked again", "[failures]") {
+  selector<void, select_backend> sel;
+  auto pipe = make_pipe();
+  sel.register_(pipe.reader, event::read);
+  failing_system_calls seam({0, EINTR, false});
+  const in_library now;
+  CHECK(sel.select(1h).empty());
+  CHECK(seam.name() == "pselect");
+}

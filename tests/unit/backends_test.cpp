@@ -50,6 +50,15 @@ TEST_CASE("what a backend supports is known at compile time", "[backends]") {
   STATIC_REQUIRE_FALSE(supports<int, trigger::level>);
 }
 
+TEST_CASE("what a backend supports can be asked at run time, too", "[backends]") {
+  CHECK(epoll_backend::supports(trigger::edge, true));
+  CHECK_FALSE(epoll_backend::supports(trigger::oneshot, true));
+  CHECK(poll_backend::supports(trigger::oneshot, false));
+  CHECK_FALSE(poll_backend::supports(trigger::edge, false));
+  CHECK(select_backend::supports(trigger::level, false));
+  CHECK_FALSE(select_backend::supports(trigger::level, true));
+}
+
 TEST_CASE("a timeout is null when it is for ever, else in seconds and nanoseconds", "[backends]") {
   CHECK(detail::timespec_of(std::chrono::nanoseconds::max()).get() == nullptr);
   const detail::timespec_of time(std::chrono::nanoseconds(2'000'000'003));

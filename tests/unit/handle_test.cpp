@@ -78,4 +78,7 @@ TEST_CASE("handle_of reads the handle, native_handle before fileno", "[handle]")
   STATIC_REQUIRE(noexcept(handle_of(3)));
   STATIC_REQUIRE(noexcept(handle_of(constant())));
   STATIC_REQUIRE_FALSE(noexcept(handle_of(changing())));
+  CHECK(detail::handle_of_is_noexcept<int>());
+  CHECK(detail::handle_of_is_noexcept<constant>());
+  CHECK(detail::handle_of_is_noexcept<file>());
 }

@@ -182,6 +182,13 @@ TEST_CASE("a test can ask what is watched", "[testing]") {
   std::vector<int> watched;
   one.script.for_each_watched([&](const registration& r) { watched.push_back(r.handle); });
   CHECK(watched == std::vector<int>{4});
+  const auto& sel = one.sel;
+  CHECK(sel.find(4) == &sel.at(4));
+  CHECK(sel.find(5) == nullptr);
+  auto it = sel.begin();
+  CHECK(it++->handle() == 3);
+  CHECK(it->handle() == 4);
+  CHECK(++it == sel.end());
 }
 
 TEST_CASE("a script moves with its selector", "[testing]") {
