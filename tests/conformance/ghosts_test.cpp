@@ -301,3 +301,34 @@ TEMPLATE_LIST_TEST_CASE("a key resumed after a silent leak is watched, whatever 
     for (int i = 0; i != 2; ++i) expect_ready(sel, {{again.get(), event::read}, {file.get(), event::read}});
   }
 }
+
+TEMPLATE_LIST_TEST_CASE("a removal that the kernel may have mistaken makes no place for the next key",
+                        "[ghosts]", backends) {
+  selector<int, TestType> sel;
+  auto live = make_pipe();
+  write_byte(live.writer);
+  sel.register_(live.reader, event::read);
+  auto quiet = make_pipes(100);
+  for (auto& [reader, writer] : quiet) sel.register_(reader, event::read);
+  leaked_pipe a;
+  auto b = make_pipe();
+  const descriptor b_duplicate = dup_of(b.reader);
+  write_byte(b.writer);
+  sel.register_(a.number, event::read, 1);
+  a.close();
+  sel.unregister(a.number);
+  dup_onto(b.reader, a.number).release();  // the number is b's now
+  if (GENERATE(false, true)) {
+    sel.register_(a.number, event::read, 2);
+  } else {
+    sel.register_(a.number, event_mask(), 2);
+    sel.modify(a.number, event::read);
+  }
+  const descriptor number =
+      dup_onto(a.duplicate, a.number);  // and a's again: the kernel removes a's, and keeps b's
+  sel.unregister(number);
+  expect_ready(sel, {{live.reader.get(), event::read}});
+  auto more = make_pipes(3);
+  for (auto& [reader, writer] : more) sel.register_(reader, event::read, 3);
+  expect_ready(sel, {{live.reader.get(), event::read}});
+}

@@ -167,6 +167,10 @@ TEST_CASE("an interrupted wait ends with nothing, and at once", "[testing]") {
   one.script.after(1s, [&] { one.script.interrupt(); });
   CHECK(one.sel.select(1h).empty());
   CHECK(clock::now() - start == 1s);
+  one.sel.unregister(4);  // so that there is something to do before the wait
+  one.script.interrupt();
+  CHECK(one.sel.select_until(clock::now() + 1h).empty());
+  CHECK(clock::now() - start == 1s);
 }
 
 TEST_CASE("what is scripted to be closed is told once, as an error", "[testing]") {
