@@ -3,6 +3,7 @@
 
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/epoll.hpp>
+#include <selectors/backend/kqueue.hpp>
 #include <selectors/backend/poll.hpp>
 #include <selectors/backend/select.hpp>
 #include <selectors/detail/platform.hpp>
@@ -13,9 +14,17 @@ namespace selectors {
 
 // Each platform's backends, the default first. All of them exist side by side; which one a selector uses is
 // its type.
-#if SELECTORS_HAS_EPOLL
+#if SELECTORS_HAS_EPOLL && SELECTORS_HAS_KQUEUE
+using available_backends = std::tuple<epoll_backend, poll_backend, select_backend, kqueue_backend>;
+#elif SELECTORS_HAS_EPOLL
 using available_backends = std::tuple<epoll_backend, poll_backend, select_backend>;
-using default_backend = epoll_backend;
+#elif SELECTORS_HAS_KQUEUE
+using available_backends = std::tuple<kqueue_backend, poll_backend, select_backend>;
+#elif SELECTORS_HAS_WINSOCK
+using available_backends = std::tuple<select_backend, poll_backend>;
+#else
+using available_backends = std::tuple<poll_backend, select_backend>;
 #endif
+using default_backend = std::tuple_element_t<0, available_backends>;
 
 }  // namespace selectors

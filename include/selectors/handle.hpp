@@ -1,18 +1,34 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/detail/platform.hpp>
+
 #include <concepts>
+#include <cstdint>
 #include <type_traits>
 #include <utility>
 
 namespace selectors {
 
-/// What the operating system calls the things a selector watches: a file descriptor.
+/// What the operating system calls the things a selector watches: a file descriptor or, on Windows, a SOCKET.
+#if SELECTORS_HAS_WINSOCK
+using native_handle_type = std::uintptr_t;
+#else
 using native_handle_type = int;
+#endif
 
 namespace detail {
 
-inline constexpr native_handle_type invalid_handle = -1;
+inline constexpr native_handle_type invalid_handle = static_cast<native_handle_type>(-1);
+
+// What may be the name of something: not a negative number.
+constexpr bool is_valid(native_handle_type handle) noexcept {
+#if SELECTORS_HAS_WINSOCK
+  return handle != invalid_handle;
+#else
+  return handle >= 0;
+#endif
+}
 
 template <class H>
 concept is_native_handle = std::same_as<std::remove_cvref_t<H>, native_handle_type>;

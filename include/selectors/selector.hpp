@@ -422,6 +422,10 @@ using default_selector = selector<Data>;
 template <class Data = void>
 using epoll_selector = selector<Data, epoll_backend>;
 #endif
+#if SELECTORS_HAS_KQUEUE
+template <class Data = void>
+using kqueue_selector = selector<Data, kqueue_backend>;
+#endif
 #if SELECTORS_HAS_POLL
 template <class Data = void>
 using poll_selector = selector<Data, poll_backend>;

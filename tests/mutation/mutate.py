@@ -42,6 +42,7 @@ RELATED = {
     "backend/epoll.hpp": "*- 0",
     "backend/poll.hpp": "*- 1",
     "backend/select.hpp": "*- 2",
+    "backend/wakeup_eventfd.hpp": "[wakeup]",
     "detail/buffer.hpp": "[allocation],[limits]",
     "detail/core.hpp": "[moving],[fork],[lifetime]",
     "detail/core_keys.hpp": "[registration],[pausing],[files],[lifetime]",
@@ -54,7 +55,6 @@ RELATED = {
     "detail/record.hpp": "[files],[events]",
     "detail/timeout.hpp": "[time]",
     "selector.hpp": "[registration],[data],[time]",
-    "wakeup.hpp": "[wakeup]",
 }
 
 

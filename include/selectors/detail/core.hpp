@@ -31,7 +31,7 @@ struct target {
   native_handle_type handle;
   record* found;
 
-  failure missing() const noexcept { return handle < 0 ? errc::invalid_handle : errc::not_registered; }
+  failure missing() const noexcept { return is_valid(handle) ? errc::not_registered : errc::invalid_handle; }
 };
 
 // What a step of a loop arrives at; no events at the end.

@@ -29,7 +29,7 @@ template <selector_backend Backend>
 SELECTORS_APART failure core<Backend>::add(native_handle_type handle, any_interest what,
                                            record*& added) noexcept {
   if (const failure refused = usable()) return refused;
-  if (handle < 0) return errc::invalid_handle;
+  if (!is_valid(handle)) return errc::invalid_handle;
   if (keys().find(handle) != nullptr) return errc::already_registered;
   if (!is_askable(what)) return errc::invalid_events;
   if (!Backend::refuses_closed || what.events.empty())

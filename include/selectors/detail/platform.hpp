@@ -3,27 +3,70 @@
 
 // The only file that asks which operating system and which compiler options these are.
 //
-// SELECTORS_HAS_EPOLL, _KQUEUE, _POLL and _SELECT are public: always defined, 0 or 1.
+// SELECTORS_HAS_EPOLL, _KQUEUE, _POLL and _SELECT are public: always defined, 0 or 1. The rest is the library's own:
+//
+//   SELECTORS_HAS_WINSOCK   handles are sockets alone, named by a SOCKET; else descriptors, named by an int
+//   SELECTORS_HAS_FORK      a process can be copied, selectors and all
+//   SELECTORS_HAS_EVENTFD   eventfd(2)
+//
+// A program on Linux that links libkqueue, and finds its <sys/event.h>, says so by SELECTORS_LIBKQUEUE.
 
 #if defined(__linux__)
 #define SELECTORS_HAS_EPOLL 1
+#if defined(SELECTORS_LIBKQUEUE)
+#define SELECTORS_HAS_KQUEUE 1
+#else
+#define SELECTORS_HAS_KQUEUE 0
+#endif
+#define SELECTORS_HAS_POLL 1
+#define SELECTORS_HAS_SELECT 1
+#define SELECTORS_HAS_WINSOCK 0
+#define SELECTORS_HAS_FORK 1
+#define SELECTORS_HAS_EVENTFD 1
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
+#define SELECTORS_HAS_EPOLL 0
+#define SELECTORS_HAS_KQUEUE 1
+#define SELECTORS_HAS_POLL 1
+#define SELECTORS_HAS_SELECT 1
+#define SELECTORS_HAS_WINSOCK 0
+#define SELECTORS_HAS_FORK 1
+#define SELECTORS_HAS_EVENTFD 0
+#elif defined(_WIN32)
+#define SELECTORS_HAS_EPOLL 0
 #define SELECTORS_HAS_KQUEUE 0
 #define SELECTORS_HAS_POLL 1
 #define SELECTORS_HAS_SELECT 1
+#define SELECTORS_HAS_WINSOCK 1
+#define SELECTORS_HAS_FORK 0
+#define SELECTORS_HAS_EVENTFD 0
+#elif defined(__unix__)
+#define SELECTORS_HAS_EPOLL 0
+#define SELECTORS_HAS_KQUEUE 0
+#define SELECTORS_HAS_POLL 1
+#define SELECTORS_HAS_SELECT 1
+#define SELECTORS_HAS_WINSOCK 0
+#define SELECTORS_HAS_FORK 1
+#define SELECTORS_HAS_EVENTFD 0
 #else
-#error "selectors: this operating system is not supported yet; Linux is"
+#error "selectors: this operating system is not supported: Linux, macOS, the BSDs, other POSIX systems and Windows are"
 #endif
 
 // With -fno-exceptions only the error_code forms of the interface exist.
-#if defined(__cpp_exceptions)
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 #define SELECTORS_EXCEPTIONS 1
 #else
 #define SELECTORS_EXCEPTIONS 0
 #endif
 
+#if defined(__GNUC__)
 // Out of line and out of the way: what a program does seldom must not slow what it does always.
 #define SELECTORS_COLD [[gnu::cold, gnu::noinline]]
 // Out of line, for a call that is no part of the loop: programs stay small.
 #define SELECTORS_APART [[gnu::noinline]]
 // In line, whatever the compiler thinks of it: the few lines that run for each event.
 #define SELECTORS_HOT [[gnu::always_inline]] inline
+#else
+#define SELECTORS_COLD __declspec(noinline)
+#define SELECTORS_APART __declspec(noinline)
+#define SELECTORS_HOT __forceinline
+#endif
