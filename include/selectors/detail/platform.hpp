@@ -23,8 +23,7 @@
 #define SELECTORS_HAS_WINSOCK 0
 #define SELECTORS_HAS_FORK 1
 #define SELECTORS_HAS_EVENTFD 1
-#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
-    defined(__DragonFly__)
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
 #define SELECTORS_HAS_EPOLL 0
 #define SELECTORS_HAS_KQUEUE 1
 #define SELECTORS_HAS_POLL 1
@@ -49,8 +48,7 @@
 #define SELECTORS_HAS_FORK 1
 #define SELECTORS_HAS_EVENTFD 0
 #else
-#error \
-    "selectors: this operating system is not supported: Linux, macOS, the BSDs, other POSIX systems and Windows are"
+#error "selectors: this operating system is not supported: Linux, macOS, the BSDs, other POSIX systems and Windows are"
 #endif
 
 // With -fno-exceptions only the error_code forms of the interface exist.
