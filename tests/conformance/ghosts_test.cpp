@@ -19,7 +19,7 @@ namespace {
 struct leaked_pipe {
   pipe_ends pipe = make_pipe();
   descriptor duplicate = dup_of(pipe.reader);
-  int number = pipe.reader.get();
+  native_handle_type number = pipe.reader.get();
 
   leaked_pipe() { write_byte(pipe.writer); }
   void close() { pipe.reader.close(); }
@@ -33,7 +33,7 @@ TEMPLATE_LIST_TEST_CASE("a leaked registration that is unregistered neither spin
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read, std::make_unique<int>(1));
   leaked.close();
-  const int before = sel.native_handle();
+  const auto before = sel.native_handle();
   sel.unregister(leaked.number);
   for (int i = 0; i != 3; ++i) expect_idle_for(sel, 20ms);
   CHECK(sel.native_handle() == before);
@@ -174,7 +174,7 @@ TEMPLATE_LIST_TEST_CASE("a thousand leaked registrations disturb nobody", "[ghos
     descriptor one = dup_of(source.duplicate);
     duplicates.push_back(dup_of(one));
     sel.register_(one, event::read, 1);
-    const int number = one.get();
+    const auto number = one.get();
     one.close();
     sel.unregister(number);
     if (i % 100 == 0) expect_idle(sel);
@@ -231,7 +231,7 @@ TEMPLATE_LIST_TEST_CASE("a key that healing cannot add is told once, as an error
     selector<void, TestType> sel;
     auto closed = make_pipe();
     leaked_pipe leaked;
-    const int number = closed.reader.get();
+    const auto number = closed.reader.get();
     sel.register_(number, event::read);
     sel.register_(leaked.number, event::read);
     closed.reader.close();

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/detail/platform.hpp>
+
+#if SELECTORS_HAS_WINSOCK
+#include "descriptors_winsock.hpp"
+#else
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -43,6 +49,8 @@ class descriptor {
   int number_ = -1;
 };
 
+inline void close_number(int number) noexcept { ::close(number); }
+
 struct pipe_ends {
   descriptor reader, writer;
 };
@@ -67,6 +75,11 @@ inline socket_pair make_socket_pair() {
   int ends[2];
   checked(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), "socketpair");
   return {descriptor(ends[0]), descriptor(ends[1])};
+}
+
+template <class Value>
+void set_option(const descriptor& socket, int level, int name, const Value& value) {
+  checked(::setsockopt(socket.get(), level, name, &value, sizeof value), "setsockopt");
 }
 
 inline descriptor make_socket(int type = SOCK_STREAM) {
@@ -183,3 +196,5 @@ class exhausted_descriptors {
 };
 
 }  // namespace support
+
+#endif
