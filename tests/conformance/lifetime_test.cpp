@@ -216,7 +216,8 @@ TEMPLATE_LIST_TEST_CASE("the data of a closed selector may try to use it when it
   auto pipes = make_pipes(2);
   typename data::selector_type sel;
   for (auto& [reader, writer] : pipes)
-    sel.register_(reader, event::read, std::unique_ptr<data>(new data{&sel, pipes[0].reader.get(), none, pipes[1].reader.get()}));
+    sel.register_(reader, event::read,
+                  std::unique_ptr<data>(new data{&sel, pipes[0].reader.get(), none, pipes[1].reader.get()}));
 }
 
 TEMPLATE_LIST_TEST_CASE("assigning over a selector lets what it held live on in the other", "[lifetime]",

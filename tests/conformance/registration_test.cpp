@@ -224,9 +224,13 @@ TEMPLATE_LIST_TEST_CASE("what is thrown names the call, the handle and the cause
   };
   const std::string refused = text_of([&] { sel.register_(number_of(19'999), event::read); });
   CHECK_THAT(refused, contains("register_(19999)") && contains("Bad file descriptor"));
-  CHECK_THAT(refused, contains(is_epoll<TestType> ? "epoll_ctl" : SELECTORS_HAS_WINSOCK ? "getsockopt" : "fcntl"));
-  CHECK_THAT(text_of([&] { sel.unregister(number_of(7)); }), contains("unregister(7)") && contains("not registered"));
-  CHECK_THAT(text_of([&] { sel.modify(number_of(-1), event::read); }), contains("modify") && contains("invalid handle"));
+  CHECK_THAT(refused, contains(is_epoll<TestType>      ? "epoll_ctl"
+                               : SELECTORS_HAS_WINSOCK ? "getsockopt"
+                                                       : "fcntl"));
+  CHECK_THAT(text_of([&] { sel.unregister(number_of(7)); }),
+             contains("unregister(7)") && contains("not registered"));
+  CHECK_THAT(text_of([&] { sel.modify(number_of(-1), event::read); }),
+             contains("modify") && contains("invalid handle"));
   CHECK_THAT(text_of([&] { (void)sel.at(number_of(7)); }), contains("at(7)") && contains("not registered"));
   sel.close();
   CHECK_THAT(text_of([&] { sel.select(); }), contains("select") && contains("closed"));
@@ -252,8 +256,10 @@ TEMPLATE_LIST_TEST_CASE("what cannot throw says so", "[registration]", backends)
   std::error_code error;
   STATIC_REQUIRE(noexcept(plain(error)));
   STATIC_REQUIRE(noexcept(std::declval<plain&>().register_(number_of(1), event::read, error)));
-  STATIC_REQUIRE(noexcept(std::declval<throwing&>().register_(number_of(1), event::read, std::string(), error)));
-  STATIC_REQUIRE_FALSE(noexcept(std::declval<throwing&>().register_(number_of(1), event::read, "text", error)));
+  STATIC_REQUIRE(
+      noexcept(std::declval<throwing&>().register_(number_of(1), event::read, std::string(), error)));
+  STATIC_REQUIRE_FALSE(
+      noexcept(std::declval<throwing&>().register_(number_of(1), event::read, "text", error)));
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().modify(number_of(1), event::read, error)));
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().unregister(number_of(1), error)));
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().select(error)));

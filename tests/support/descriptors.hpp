@@ -149,9 +149,10 @@ inline void drain(const descriptor& from) {
 }
 
 inline descriptor dup_of(const descriptor& of) { return descriptor(checked(::dup(of.get()), "dup")); }
-inline descriptor dup_above(const descriptor& of, int least) {
-  return descriptor(checked(::fcntl(of.get(), F_DUPFD_CLOEXEC, least), "fcntl"));
+inline descriptor dup_number_above(int of, int least) {
+  return descriptor(checked(::fcntl(of, F_DUPFD_CLOEXEC, least), "fcntl"));
 }
+inline descriptor dup_above(const descriptor& of, int least) { return dup_number_above(of.get(), least); }
 // Puts another reference to what `of` refers to on a number; whatever that number was is closed.
 inline descriptor dup_onto(const descriptor& of, int number) {
   return descriptor(checked(::dup2(of.get(), number), "dup2"));

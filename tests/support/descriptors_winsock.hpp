@@ -64,7 +64,8 @@ inline descriptor prepared(SOCKET socket) {
 
 template <class Value>
 void set_option(const descriptor& socket, int level, int name, const Value& value) {
-  checked(::setsockopt(socket.get(), level, name, reinterpret_cast<const char*>(&value), sizeof value), "setsockopt");
+  checked(::setsockopt(socket.get(), level, name, reinterpret_cast<const char*>(&value), sizeof value),
+          "setsockopt");
 }
 
 inline descriptor make_socket(int type = SOCK_STREAM) {
@@ -89,10 +90,10 @@ inline sockaddr_in bound(const descriptor& socket) {
   return address;
 }
 
-// Whether a set of one socket becomes ready within ten seconds.
-inline bool awaits(const descriptor& socket, short events) {
-  WSAPOLLFD one{socket.get(), events, 0};
-  return ::WSAPoll(&one, 1, 10'000) == 1;
+// Whether it is ready for `events`, of WSAPoll, or becomes so in time.
+inline bool becomes_ready(const descriptor& socket, short events, int milliseconds = 10'000) {
+  WSAPOLLFD asked{socket.get(), events, 0};
+  return ::WSAPoll(&asked, 1, milliseconds) == 1;
 }
 
 // A listening TCP socket on a port that the system picks, and its address. What is connected has small buffers, or it
@@ -104,10 +105,15 @@ struct listener {
 
   descriptor connect() {
     descriptor client = make_small_socket();
-    if (::connect(client.get(), generic(address), sizeof address) != 0 && ::WSAGetLastError() != WSAEWOULDBLOCK)
+    if (::connect(client.get(), generic(address), sizeof address) != 0 &&
+        ::WSAGetLastError() != WSAEWOULDBLOCK)
       checked(SOCKET_ERROR, "connect");
-    (void)awaits(client, POLLWRNORM);
+    becomes_ready(client, POLLWRNORM);
     return client;
+  }
+  descriptor accept() {
+    becomes_ready(socket, POLLRDNORM);
+    return prepared(checked(::accept(socket.get(), nullptr, nullptr), "accept"));
   }
 
  private:
@@ -125,8 +131,7 @@ struct socket_pair {
 inline socket_pair make_tcp_pair() {
   listener server;
   descriptor client = server.connect();
-  (void)awaits(server.socket, POLLRDNORM);
-  descriptor accepted = prepared(checked(::accept(server.socket.get(), nullptr, nullptr), "accept"));
+  descriptor accepted = server.accept();
   for (const descriptor* one : {&client, &accepted}) set_option(*one, IPPROTO_TCP, TCP_NODELAY, BOOL(TRUE));
   return {std::move(client), std::move(accepted)};
 }
@@ -147,7 +152,9 @@ inline std::vector<pipe_ends> make_pipes(std::size_t count) {
   return pipes;
 }
 
-inline void write_byte(const descriptor& to, char byte = 'x') { checked(::send(to.get(), &byte, 1, 0), "send"); }
+inline void write_byte(const descriptor& to, char byte = 'x') {
+  checked(::send(to.get(), &byte, 1, 0), "send");
+}
 inline char read_byte(const descriptor& from) {
   char byte = 0;
   checked(::recv(from.get(), &byte, 1, 0), "recv");
@@ -162,6 +169,7 @@ inline void fill(const descriptor& to) {
     ::Sleep(1);
   }
 }
+inline void fill_for_good(const descriptor& to) { fill(to); }
 inline void drain(const descriptor& from) {
   char block[65536];
   for (int quiet = 0; quiet != 3; ++quiet) {
@@ -170,15 +178,16 @@ inline void drain(const descriptor& from) {
   }
 }
 
-inline descriptor dup_of(const descriptor& of) {
+// Numbers are the system's to choose: one is above nothing in particular.
+inline descriptor dup_number_above(SOCKET of, int) {
   WSAPROTOCOL_INFOW about;
-  checked(::WSADuplicateSocketW(of.get(), ::GetCurrentProcessId(), &about), "WSADuplicateSocket");
-  return descriptor(checked(
-      ::WSASocketW(FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, &about, 0, WSA_FLAG_OVERLAPPED),
-      "WSASocket"));
+  checked(::WSADuplicateSocketW(of, ::GetCurrentProcessId(), &about), "WSADuplicateSocket");
+  return descriptor(checked(::WSASocketW(FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, &about,
+                                         0, WSA_FLAG_OVERLAPPED),
+                            "WSASocket"));
 }
-// Numbers are the system's to choose: it is one above nothing in particular.
-inline descriptor dup_above(const descriptor& of, int) { return dup_of(of); }
+inline descriptor dup_of(const descriptor& of) { return dup_number_above(of.get(), 0); }
+inline descriptor dup_above(const descriptor& of, int least) { return dup_number_above(of.get(), least); }
 // Puts another reference to what `of` refers to on a number; whatever that number was is closed. The system gives a
 // number that is free to one of the next sockets.
 inline descriptor dup_onto(const descriptor& of, SOCKET number) {
@@ -195,7 +204,8 @@ inline descriptor dup_onto(const descriptor& of, SOCKET number) {
 inline bool is_open(SOCKET number) { return selectors::detail::is_open_socket(number); }
 inline bool is_close_on_exec(SOCKET number) {
   DWORD flags = 0;
-  return ::GetHandleInformation(reinterpret_cast<HANDLE>(number), &flags) && (flags & HANDLE_FLAG_INHERIT) == 0;
+  return ::GetHandleInformation(reinterpret_cast<HANDLE>(number), &flags) &&
+         (flags & HANDLE_FLAG_INHERIT) == 0;
 }
 
 }  // namespace support

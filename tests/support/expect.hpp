@@ -37,7 +37,7 @@ constexpr bool is_select = Backend::name == "select";
 constexpr auto askable = selectors::event::read | selectors::event::write | selectors::event::priority;
 
 // A number as a handle, whatever the type of handles.
-constexpr selectors::native_handle_type number_of(int number) {
+constexpr selectors::native_handle_type number_of(int number) noexcept {
   return static_cast<selectors::native_handle_type>(number);
 }
 
