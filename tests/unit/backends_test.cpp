@@ -66,6 +66,25 @@ TEST_CASE("a timeout is null when it is for ever, else in seconds and nanosecond
   CHECK(time.get()->tv_nsec == 3);
 }
 
+TEST_CASE("three years are for ever, before the kernel refuses them", "[backends]") {
+  constexpr std::chrono::seconds longest(100'000'000);
+  CHECK(detail::timespec_of(longest).get() == nullptr);
+  const detail::timespec_of time(longest - std::chrono::nanoseconds(1));
+  CHECK(time.get()->tv_sec == 99'999'999);
+  CHECK(time.get()->tv_nsec == 999'999'999);
+}
+
+TEST_CASE("a timeout in whole microseconds is no shorter", "[backends]") {
+  using std::chrono::nanoseconds;
+  CHECK(detail::whole_microseconds(nanoseconds(0)) == nanoseconds(0));
+  CHECK(detail::whole_microseconds(nanoseconds(1)) == nanoseconds(1000));
+  CHECK(detail::whole_microseconds(nanoseconds(1000)) == nanoseconds(1000));
+  CHECK(detail::whole_microseconds(nanoseconds(1001)) == nanoseconds(2000));
+  CHECK(detail::whole_microseconds(nanoseconds::max()) == nanoseconds::max());
+  CHECK(detail::whole_microseconds(nanoseconds::max() - nanoseconds(808)) >=
+        nanoseconds::max() - nanoseconds(808));
+}
+
 TEST_CASE("closing a descriptor keeps errno and forgets it", "[backends]") {
   support::descriptor gone = support::make_pipe().reader;
   int number = gone.get();
