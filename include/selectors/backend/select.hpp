@@ -11,6 +11,7 @@
 
 #include <signal.h>
 #include <sys/select.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <bit>
@@ -116,8 +117,10 @@ class select_backend {
   failure modify(registration& r, any_interest) noexcept {
     const place bit(r.handle);
     for (std::size_t set = 0; set != sets; ++set) {
+      const bool is_wanted = r.interest.events.contains(event_of[set]) &&
+                             (event_of[set] != event::priority || !is_file(r.handle));
       word& bits = wanted_[set][bit.index];
-      bits = r.interest.events.contains(event_of[set]) ? bits | bit.mask : bits & ~bit.mask;
+      bits = is_wanted ? bits | bit.mask : bits & ~bit.mask;
     }
     return {};
   }
@@ -160,6 +163,12 @@ class select_backend {
   static constexpr std::size_t sets = 3;
   static constexpr event event_of[sets] = {event::read, event::write, event::priority};
   using bitmaps = detail::buffer<word>[sets];
+
+  // Files are always exceptional to POSIX's select(), and to macOS, though there is nothing to read then.
+  static bool is_file(native_handle_type handle) noexcept {
+    struct stat found{};
+    return ::fstat(handle, &found) == 0 && (S_ISREG(found.st_mode) || S_ISDIR(found.st_mode));
+  }
 
   // Where the bit of a handle is.
   struct place {
