@@ -64,7 +64,7 @@ struct refusing_of<std::tuple<Backends...>> {
 };
 using refusing = refusing_of<available_backends>::type;
 
-std::error_code system_error_of(int error) { return {error, std::system_category()}; }
+std::error_code system_error_of(int error) { return failure::system("", error).code(); }
 
 // A selector on a refusing backend, and a pipe that is registered and ready.
 template <class Backend>

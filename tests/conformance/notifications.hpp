@@ -7,7 +7,9 @@
 
 #include <selectors/event.hpp>
 
+#if !SELECTORS_HAS_WINSOCK
 #include <sys/time.h>
+#endif
 
 #include <atomic>
 #include <csignal>
@@ -17,13 +19,14 @@
 
 namespace support {
 
-// A million notifications, by eight threads and a signal handler. Bell is a wakeup, or what one is made of.
+// A million notifications, by eight threads and a signal handler, where there is such a thing. Bell is a wakeup, or what one is made of.
 template <class Selector, class Bell>
 void expect_none_lost_none_invented(Selector& sel, Bell& wake) {
   constexpr std::uint64_t threads = 8, each = 125'000;
   sel.register_(wake, selectors::event::read);
   static std::atomic<std::uint64_t> sent, signals;
   sent = signals = 0;
+#if !SELECTORS_HAS_WINSOCK
   static Bell* signalled;
   signalled = &wake;
   struct sigaction action{}, before{};
@@ -36,6 +39,7 @@ void expect_none_lost_none_invented(Selector& sel, Bell& wake) {
   const itimerval storm{{0, 1000}, {0, 1000}};
   const itimerval calm{};
   checked(::setitimer(ITIMER_REAL, &storm, nullptr), "setitimer");
+#endif
   std::vector<std::thread> notifiers;
   for (std::uint64_t t = 0; t != threads; ++t) {
     notifiers.emplace_back([&] {
@@ -60,9 +64,11 @@ void expect_none_lost_none_invented(Selector& sel, Bell& wake) {
       known = sent;
     }
   }
+#if !SELECTORS_HAS_WINSOCK
   checked(::setitimer(ITIMER_REAL, &calm, nullptr), "setitimer");
-  for (std::thread& notifier : notifiers) notifier.join();
   ::sigaction(SIGALRM, &before, nullptr);
+#endif
+  for (std::thread& notifier : notifiers) notifier.join();
   CHECK(taken <= sent);
   wake.reset();
   CHECK_FALSE(wake.reset());

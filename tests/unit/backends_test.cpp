@@ -81,6 +81,7 @@ TEST_CASE("what a backend supports can be asked at run time, too", "[backends]")
   CHECK_FALSE(select_backend::supports(trigger::level, true));
 }
 
+#if !SELECTORS_HAS_WINSOCK
 TEST_CASE("a timeout is null when it is for ever, else in seconds and nanoseconds", "[backends]") {
   CHECK(detail::timespec_of(std::chrono::nanoseconds::max()).get() == nullptr);
   const detail::timespec_of time(std::chrono::nanoseconds(2'000'000'003));
@@ -143,6 +144,7 @@ TEST_CASE("closing a descriptor keeps errno and forgets it", "[backends]") {
   CHECK(errno == ELOOP);
   CHECK(number == -1);
 }
+#endif
 
 #if SELECTORS_HAS_EPOLL
 TEST_CASE("an epoll backend that is gone has closed its descriptor", "[backends]") {
