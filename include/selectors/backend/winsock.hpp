@@ -33,9 +33,9 @@
 #endif
 
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <concepts>
+#include <cstdint>
 #include <limits>
 
 // What the backends of Windows share.
