@@ -159,11 +159,11 @@ TEMPLATE_LIST_TEST_CASE("a key that is gone is not registered, even if its numbe
 
 TEMPLATE_LIST_TEST_CASE("references to keys stay valid while registered, through moves and growth",
                         "[lifetime]", backends) {
-  std::optional<selector<int, TestType>> sel(std::in_place);
+  std::optional<selector<native_handle_type, TestType>> sel(std::in_place);
   auto pipes = make_pipes(200);
-  std::vector<selector_key<int>*> keys;
+  std::vector<selector_key<native_handle_type>*> keys;
   for (auto& [reader, writer] : pipes) keys.push_back(&sel->register_(reader, event::read, reader.get()));
-  selector<int, TestType> other(std::move(*sel));
+  selector<native_handle_type, TestType> other(std::move(*sel));
   sel.reset();
   for (std::size_t i = 0; i != pipes.size(); ++i) {
     CHECK(keys[i]->data() == pipes[i].reader.get());
