@@ -14,6 +14,10 @@ using namespace support;
 
 TEMPLATE_LIST_TEST_CASE("descriptors above FD_SETSIZE are watched like any other", "[limits][native]",
                         backends) {
+  if (!may_have_descriptors(9100)) {
+    WARN("left out: this user may not have so many descriptors");
+    return;
+  }
   selector<void, TestType> sel;
   auto pipe = make_pipe();
   auto [first, second] = make_socket_pair();
@@ -35,6 +39,10 @@ TEMPLATE_LIST_TEST_CASE("descriptors above FD_SETSIZE are watched like any other
 }
 
 TEMPLATE_LIST_TEST_CASE("thousands of handles are watched at once", "[limits][native]", backends) {
+  if (!may_have_descriptors(4100)) {
+    WARN("left out: this user may not have so many descriptors");
+    return;
+  }
   selector<int, TestType> sel;
   auto pipe = make_pipe();
   std::vector<descriptor> many;
@@ -95,9 +103,10 @@ TEMPLATE_LIST_TEST_CASE("reopen without a free descriptor leaves all as it was",
   expect_idle(sel);
 }
 
+// macOS and the BSDs take FD_SETSIZE of them, whatever the limit is.
 TEMPLATE_LIST_TEST_CASE("more handles than poll takes are an error that names the call", "[limits][native]",
                         backends) {
-  if constexpr (TestType::name == "poll") {
+  if constexpr (TestType::name == "poll" && is_linux) {
     selector<void, TestType> sel;
     auto pipes = make_pipes(40);
     for (auto& [reader, writer] : pipes) sel.register_(reader, event::read);
