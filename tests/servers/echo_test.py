@@ -138,7 +138,7 @@ class Echo(driver.CommandLine):
     def test_without_standard_streams_nothing_is_printed_to_a_client(self):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             address = probe.getsockname()
-        command = [driver.PROGRAM, "--port", str(address[1]), "--backend", driver.BACKEND, "--verbose"]
+        command = [*driver.COMMAND, "--port", str(address[1]), "--backend", driver.BACKEND, "--verbose"]
         process = subprocess.Popen(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", *command])
         try:
             deadline = time.monotonic() + PATIENCE
@@ -156,7 +156,7 @@ class Echo(driver.CommandLine):
                 self.assertEqual(client.rest(), b"ping")
                 client.socket.close()
         finally:
-            process.terminate()
+            process.send_signal(driver.END)
             process.wait(PATIENCE)
 
     def test_nc(self):
