@@ -72,8 +72,7 @@ class Server:
     def cpu(self):
         """The seconds of processor time it has used."""
         if not ON_LINUX:
-            minutes, _, seconds = self.ps("time").rpartition(":")
-            return 60 * float(minutes) + float(seconds)
+            return sum(60**i * float(part) for i, part in enumerate(reversed(self.ps("time").split(":"))))
         with open(f"/proc/{self.process.pid}/stat") as stat:
             fields = stat.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -92,7 +91,7 @@ class Server:
         if ON_LINUX:
             return len(os.listdir(f"/proc/{self.process.pid}/fd"))
         listed = subprocess.run(["lsof", "-F", "f", "-p", str(self.process.pid)], capture_output=True, text=True).stdout
-        return sum(line[1:].isdigit() for line in listed.split())
+        return sum(line[0] == "f" and line[1:].isdigit() for line in listed.split())
 
     def sockets(self):
         """Wine's server holds them: they are told by the port. One that is closed, but not yet gone, has no inode."""
