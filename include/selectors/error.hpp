@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/detail/platform.hpp>
+
 #include <cerrno>
 #include <string>
 #include <system_error>
@@ -57,6 +59,49 @@ class selectors_error_category final : public std::error_category {
   }
 };
 
+#if SELECTORS_HAS_WINSOCK
+
+// The errno of the same meaning as a code of Winsock, of those that the library's calls give; else 0.
+constexpr int errno_of_winsock(int code) noexcept {
+  switch (code) {
+    case 10004: return EINTR;
+    case 10009: return EBADF;
+    case 10013: return EACCES;
+    case 10014: return EFAULT;
+    case 10022: return EINVAL;
+    case 10024: return EMFILE;
+    case 10035: return EWOULDBLOCK;
+    case 10038: return ENOTSOCK;
+    case 10047: return EAFNOSUPPORT;
+    case 10048: return EADDRINUSE;
+    case 10049: return EADDRNOTAVAIL;
+    case 10050: return ENETDOWN;
+    case 10053: return ECONNABORTED;
+    case 10054: return ECONNRESET;
+    case 10055: return ENOBUFS;
+    case 10060: return ETIMEDOUT;
+    case 10061: return ECONNREFUSED;
+    default: return 0;
+  }
+}
+
+// Winsock numbers its errors from 10,000 on, so they and errno share an int. In std::system_category() they keep
+// their numbers and texts, if that knows what they mean: libstdc++ does not, so there they become the errno that
+// compares equal to the std::errc of that name. Errno itself is not what the category of Windows numbers.
+inline std::error_code system_code(int error) noexcept {
+  if (error < 10000) return {error, std::generic_category()};
+  const std::error_code code(error, std::system_category());
+  const int same = errno_of_winsock(error);
+  if (same == 0 || code.default_error_condition().category() == std::generic_category()) return code;
+  return {same, std::generic_category()};
+}
+
+#else
+
+inline std::error_code system_code(int error) noexcept { return {error, std::system_category()}; }
+
+#endif
+
 }  // namespace detail
 
 /// The category of `errc`, named "selectors".
@@ -76,9 +121,17 @@ class [[nodiscard]] failure {
   constexpr failure() noexcept = default;
   constexpr failure(errc value) noexcept : value_(static_cast<int>(value)), origin_(origin::library) {}
 
-  /// The system call `call` (a string literal) refused with `error`, an errno.
+  /// The system call `call` (a string literal) refused with `error`, an errno; on Windows also a code of Winsock.
   static constexpr failure system(const char* call, int error) noexcept {
     return {call, error, origin::system};
+  }
+  /// A handle that should be registered is not open, or on Windows no socket.
+  static constexpr failure not_open() noexcept {
+#if SELECTORS_HAS_WINSOCK
+    return system("getsockopt", 10009);  // WSAEBADF: WSAENOTSOCK would not be bad_file_descriptor
+#else
+    return system("fcntl", EBADF);
+#endif
   }
   /// The library itself could not have memory.
   static constexpr failure memory() noexcept { return {nullptr, ENOMEM, origin::memory}; }
@@ -92,7 +145,7 @@ class [[nodiscard]] failure {
   [[nodiscard]] std::error_code code() const noexcept {
     switch (origin_) {
       case origin::library: return make_error_code(static_cast<errc>(value_));
-      case origin::system: return {value_, std::system_category()};
+      case origin::system: return detail::system_code(value_);
       case origin::memory: return std::make_error_code(std::errc::not_enough_memory);
       case origin::none: break;
     }

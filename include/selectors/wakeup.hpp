@@ -2,6 +2,7 @@
 #pragma once
 
 #include <selectors/backend/wakeup_eventfd.hpp>
+#include <selectors/backend/wakeup_winsock.hpp>
 #include <selectors/detail/platform.hpp>
 #include <selectors/detail/raise.hpp>
 #include <selectors/error.hpp>

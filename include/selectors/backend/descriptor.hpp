@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/detail/platform.hpp>
+
+#if !SELECTORS_HAS_WINSOCK
+
 #include <selectors/handle.hpp>
 
 #include <fcntl.h>
@@ -46,3 +50,5 @@ class timespec_of {
 };
 
 }  // namespace selectors::detail
+
+#endif

@@ -3,7 +3,9 @@
 
 #include <selectors/detail/platform.hpp>
 
-#if SELECTORS_HAS_POLL
+#if SELECTORS_HAS_WINSOCK
+#include <selectors/backend/winsock_poll.hpp>
+#elif SELECTORS_HAS_POLL
 
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/descriptor.hpp>

@@ -3,7 +3,9 @@
 
 #include <selectors/detail/platform.hpp>
 
-#if SELECTORS_HAS_SELECT
+#if SELECTORS_HAS_WINSOCK
+#include <selectors/backend/winsock_select.hpp>
+#elif SELECTORS_HAS_SELECT
 
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/descriptor.hpp>

@@ -33,7 +33,7 @@ SELECTORS_APART failure core<Backend>::add(native_handle_type handle, any_intere
   if (keys().find(handle) != nullptr) return errc::already_registered;
   if (!is_askable(what)) return errc::invalid_events;
   if (!Backend::refuses_closed || what.events.empty())
-    if (!Backend::is_open(handle)) return failure::system("fcntl", EBADF);
+    if (!Backend::is_open(handle)) return failure::not_open();
   if (const failure failed = reserve(handle)) return failed;
 
   record& r = *type_->create(state_.nodes.take());
@@ -98,7 +98,7 @@ SELECTORS_APART failure core<Backend>::change(record& r, any_interest what) noex
     // Added now, it might be reported twice: by what the kernel kept of it too. Healing adds it.
     state_.chores |= heal_wanted;
   } else {
-    failed = failure::system("fcntl", EBADF);
+    failed = failure::not_open();
   }
   if (failed) {
     r.interest = was;

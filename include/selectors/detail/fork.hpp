@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/detail/platform.hpp>
 #include <selectors/error.hpp>
-
-#include <pthread.h>
 
 #include <atomic>
 #include <cstdint>
 
+#if SELECTORS_HAS_FORK
+#include <pthread.h>
+#endif
+
 namespace selectors::detail {
+
+#if SELECTORS_HAS_FORK
 
 // How many forks lie between this process and the first one: a selector that remembers another number than
 // this is a child's copy of its parent's. Only fork(2) is seen; _Fork and a bare clone(2) run no handlers
@@ -24,5 +29,17 @@ inline failure count_forks() noexcept {
   forks_are_counted.store(true, std::memory_order_release);
   return {};
 }
+
+#else
+
+// Every process is the first one.
+struct no_forks {
+  static constexpr std::uint32_t load(std::memory_order) noexcept { return 1; }
+};
+inline constexpr no_forks forks;
+
+constexpr failure count_forks() noexcept { return {}; }
+
+#endif
 
 }  // namespace selectors::detail

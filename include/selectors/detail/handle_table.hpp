@@ -2,12 +2,21 @@
 #pragma once
 
 #include <selectors/detail/buffer.hpp>
+#include <selectors/detail/handle_hash.hpp>
+#include <selectors/detail/platform.hpp>
 #include <selectors/detail/record.hpp>
 #include <selectors/handle.hpp>
 
 #include <cstddef>
 
 namespace selectors::detail {
+
+#if SELECTORS_HAS_WINSOCK
+
+// Which record a handle has. A SOCKET is any number.
+using handle_table = handle_hash<record>;
+
+#else
 
 // Which record a handle has. Descriptors are small numbers, the lowest that is free: a vector by number is
 // the fastest map there is. It serves calls that name a handle; the kernel's answers carry the record itself.
@@ -36,5 +45,7 @@ class handle_table {
  private:
   buffer<record*> records_;
 };
+
+#endif
 
 }  // namespace selectors::detail

@@ -19,7 +19,8 @@ class refusal final : public std::system_error {
  public:
   refusal(failure what, const char* operation, native_handle_type handle) : std::system_error(what.code()) {
     char subject[24] = "";
-    if (handle != invalid_handle) std::snprintf(subject, sizeof subject, "(%d)", handle);
+    if (handle != invalid_handle)
+      std::snprintf(subject, sizeof subject, "(%lld)", static_cast<long long>(handle));
     const bool is_of_kernel = what.call() != nullptr;
     std::snprintf(text_, sizeof text_, "selectors: %s%s%s%s: %s", operation, subject,
                   is_of_kernel ? ": " : "", is_of_kernel ? what.call() : "", std::system_error::what());

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/detail/platform.hpp>
+
+#if SELECTORS_HAS_WINSOCK
+
+#include <selectors/backend/winsock.hpp>
+#include <selectors/error.hpp>
+#include <selectors/handle.hpp>
+
+#include <atomic>
+#include <utility>
+
+namespace selectors::detail {
+
+// A socket that is closed with its scope, never inherited by a child process.
+class owned_socket {
+ public:
+  owned_socket() noexcept = default;
+  explicit owned_socket(SOCKET socket) noexcept : socket_(socket) {
+    if (socket_ != INVALID_SOCKET)
+      ::SetHandleInformation(reinterpret_cast<HANDLE>(socket_), HANDLE_FLAG_INHERIT, 0);
+  }
+  owned_socket(owned_socket&& other) noexcept : socket_(std::exchange(other.socket_, INVALID_SOCKET)) {}
+  owned_socket& operator=(owned_socket&& other) noexcept {
+    std::swap(socket_, other.socket_);
+    return *this;
+  }
+  ~owned_socket() {
+    if (socket_ != INVALID_SOCKET) ::closesocket(socket_);
+  }
+
+  static owned_socket make_tcp() noexcept {
+    return owned_socket(::WSASocketW(AF_INET, SOCK_STREAM, IPPROTO_TCP, nullptr, 0,
+                                     WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT));
+  }
+  explicit operator bool() const noexcept { return socket_ != INVALID_SOCKET; }
+  SOCKET get() const noexcept { return socket_; }
+
+ private:
+  SOCKET socket_ = INVALID_SOCKET;
+};
+
+// What a wakeup is made of: a TCP connection of the process with itself, since nothing but a socket can be waited for
+// together with sockets. One byte is under way at most.
+class wakeup_channel {
+ public:
+  failure open() noexcept {
+    if (const failure failed = start_winsock()) return failed;
+    const char* call = nullptr;
+    if (connect(call)) return {};
+    const int error = ::WSAGetLastError();
+    reader_ = owned_socket();
+    writer_ = owned_socket();
+    return failure::system(call, error);
+  }
+
+  // Whoever finds a notification there leaves it at that; it is there when `reset` has not yet taken its byte.
+  void notify() noexcept {
+    int seen = idle;
+    if (!state_.compare_exchange_strong(seen, sending, std::memory_order_acq_rel)) return;
+    const int kept = ::WSAGetLastError();
+    const char byte = 0;
+    if (::send(writer_.get(), &byte, 1, 0) == 1) {
+      seen = sending;
+      state_.compare_exchange_strong(seen, sent, std::memory_order_acq_rel);
+    } else {
+      state_.store(idle, std::memory_order_release);
+    }
+    ::WSASetLastError(kept);
+  }
+
+  // The byte is taken before the state is cleared: the other way round, a byte sent in between would be taken with the
+  // first, and the state would speak of one that is not there. What was sent may take a moment to arrive.
+  bool reset() noexcept {
+    const int kept = ::WSAGetLastError();
+    bool taken = take();
+    for (int tries = 0; !taken && tries != most_tries && state_.load(std::memory_order_acquire) == sent;
+         ++tries) {
+      ::SwitchToThread();
+      taken = take();
+    }
+    if (taken) state_.exchange(idle, std::memory_order_acq_rel);
+    ::WSASetLastError(kept);
+    return taken;
+  }
+
+  native_handle_type native_handle() const noexcept { return reader_.get(); }
+
+ private:
+  enum : int { idle, sending, sent };
+  static constexpr int most_tries = 1000;
+  static constexpr int most_strangers = 64;
+
+  bool take() noexcept {
+    char bytes[16];
+    return ::recv(reader_.get(), bytes, sizeof bytes, 0) > 0;
+  }
+
+  // Anyone on this machine may connect to the port while it listens: what is accepted is ours only if either end is
+  // the other's peer.
+  bool connect(const char*& call) noexcept {
+    const owned_socket listener = owned_socket::make_tcp();
+    call = "WSASocket";
+    if (!listener) return false;
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
+    const BOOL yes = TRUE;
+    const auto* const on = reinterpret_cast<const char*>(&yes);
+    call = "bind";
+    ::setsockopt(listener.get(), SOL_SOCKET, SO_EXCLUSIVEADDRUSE, on, sizeof yes);
+    if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+      return false;
+    call = "listen";
+    if (::listen(listener.get(), 1) != 0) return false;
+    call = "getsockname";
+    if (!name_of(::getsockname, listener, address)) return false;
+    call = "WSASocket";
+    writer_ = owned_socket::make_tcp();
+    if (!writer_) return false;
+    call = "connect";
+    if (::connect(writer_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+      return false;
+    call = "accept";
+    for (int strangers = 0; strangers != most_strangers; ++strangers) {
+      reader_ = owned_socket(::accept(listener.get(), nullptr, nullptr));
+      if (!reader_) return false;
+      if (are_peers()) return make_prompt(on);
+    }
+    ::WSASetLastError(WSAECONNABORTED);
+    return false;
+  }
+
+  bool make_prompt(const char* on) noexcept {
+    u_long yes = 1;
+    return ::setsockopt(writer_.get(), IPPROTO_TCP, TCP_NODELAY, on, sizeof(BOOL)) == 0 &&
+           ::ioctlsocket(writer_.get(), static_cast<long>(FIONBIO), &yes) == 0 &&
+           ::ioctlsocket(reader_.get(), static_cast<long>(FIONBIO), &yes) == 0;
+  }
+
+  template <class Call>
+  static bool name_of(Call call, const owned_socket& socket, sockaddr_in& name) noexcept {
+    int size = sizeof name;
+    return call(socket.get(), reinterpret_cast<sockaddr*>(&name), &size) == 0;
+  }
+
+  bool are_peers() const noexcept {
+    sockaddr_in mine{}, his_peer{}, his{}, my_peer{};
+    return name_of(::getsockname, writer_, mine) && name_of(::getpeername, reader_, his_peer) &&
+           name_of(::getsockname, reader_, his) && name_of(::getpeername, writer_, my_peer) &&
+           is_same(mine, his_peer) && is_same(his, my_peer);
+  }
+  static bool is_same(const sockaddr_in& a, const sockaddr_in& b) noexcept {
+    return a.sin_addr.s_addr == b.sin_addr.s_addr && a.sin_port == b.sin_port;
+  }
+
+  owned_socket reader_;
+  owned_socket writer_;
+  std::atomic<int> state_{idle};
+};
+
+}  // namespace selectors::detail
+
+#endif

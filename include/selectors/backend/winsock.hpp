@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/detail/platform.hpp>
+
+#if SELECTORS_HAS_WINSOCK
+
+#include <selectors/error.hpp>
+#include <selectors/handle.hpp>
+
+// <windows.h> brings <winsock.h> along unless it is told not to, and that contradicts <winsock2.h>.
+#if defined(_WINSOCKAPI_) && !defined(_WINSOCK2API_)
+#error \
+    "selectors: <winsock.h> is here already; include <winsock2.h> before <windows.h>, or define WIN32_LEAN_AND_MEAN"
+#endif
+
+#if !defined(NOMINMAX)
+#define NOMINMAX
+#define SELECTORS_UNDEFINES_NOMINMAX
+#endif
+#if !defined(WIN32_LEAN_AND_MEAN)
+#define WIN32_LEAN_AND_MEAN
+#define SELECTORS_UNDEFINES_LEAN
+#endif
+#include <winsock2.h>
+#if defined(SELECTORS_UNDEFINES_NOMINMAX)
+#undef NOMINMAX
+#undef SELECTORS_UNDEFINES_NOMINMAX
+#endif
+#if defined(SELECTORS_UNDEFINES_LEAN)
+#undef WIN32_LEAN_AND_MEAN
+#undef SELECTORS_UNDEFINES_LEAN
+#endif
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <concepts>
+#include <limits>
+
+// What the backends of Windows share.
+namespace selectors::detail {
+
+static_assert(std::same_as<native_handle_type, SOCKET>);
+static_assert(invalid_handle == INVALID_SOCKET);
+
+inline constinit std::atomic<bool> winsock_is_started{false};
+
+// Starts Winsock, once in a process and never to end it: what the program has opened meanwhile would end with it.
+// Windows counts: what the program itself starts and ends makes no difference. Two threads that both start it do no
+// harm.
+inline failure start_winsock() noexcept {
+  if (winsock_is_started.load(std::memory_order_acquire)) return {};
+  WSADATA about;
+  if (const int error = ::WSAStartup(MAKEWORD(2, 2), &about)) return failure::system("WSAStartup", error);
+  winsock_is_started.store(true, std::memory_order_release);
+  return {};
+}
+
+// Whether a number is a socket: what is none has no type. The error of the last call is kept.
+inline bool is_open_socket(native_handle_type handle) noexcept {
+  const int kept = ::WSAGetLastError();
+  int type = 0;
+  int size = sizeof type;
+  const bool is_open = ::getsockopt(handle, SOL_SOCKET, SO_TYPE, reinterpret_cast<char*>(&type), &size) == 0;
+  ::WSASetLastError(kept);
+  return is_open;
+}
+
+// Whether it has a peer. Unlike SO_ERROR, asking takes nothing away from the program.
+inline bool is_connected_socket(native_handle_type handle) noexcept {
+  SOCKADDR_STORAGE peer;
+  int size = sizeof peer;
+  return ::getpeername(handle, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
+}
+
+// What is left of a timeout, in the milliseconds that Windows waits by. Windows counts them in ticks of its clock and
+// may end a wait up to one tick early, says Sleep; so after each wait the time is looked at.
+class countdown {
+ public:
+  static constexpr int endless = -1;
+
+  explicit countdown(std::chrono::nanoseconds timeout) noexcept : left_(timeout) {
+    if (is_finite() && timeout.count() > 0) start_ = clock::now();
+  }
+
+  // For the next wait: rounded up, and no more than a call takes.
+  int milliseconds() const noexcept {
+    if (!is_finite()) return endless;
+    constexpr std::int64_t most_at_once = (std::numeric_limits<int>::max)() / 2;
+    const std::int64_t whole = left_.count() / 1'000'000 + (left_.count() % 1'000'000 > 0 ? 1 : 0);
+    return static_cast<int>(whole < most_at_once ? whole : most_at_once);
+  }
+
+  // After a wait that brought nothing: whether the time has come.
+  bool is_over() noexcept {
+    if (!is_finite()) return false;
+    if (left_.count() <= 0) return true;
+    const auto now = clock::now();
+    left_ -= now - start_;
+    start_ = now;
+    return left_.count() <= 0;
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+
+  bool is_finite() const noexcept { return left_ != (std::chrono::nanoseconds::max)(); }
+
+  std::chrono::nanoseconds left_;
+  clock::time_point start_;
+};
+
+}  // namespace selectors::detail
+
+#endif

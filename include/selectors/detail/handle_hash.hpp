@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/detail/buffer.hpp>
+#include <selectors/detail/platform.hpp>
+#include <selectors/handle.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace selectors::detail {
+
+// Which item a handle has, for handles of any number: items are things with a `handle`, and stay at the position where
+// they were put until they are taken out, so who goes over the positions misses none when others leave. Beside them
+// stands an index by hash: open addressing, probed linearly, at most half full. No memory is needed while no more
+// items are in than at some earlier time.
+template <class Item>
+class handle_hash {
+ public:
+  static constexpr std::size_t none = static_cast<std::size_t>(-1);
+
+  handle_hash() noexcept = default;
+  handle_hash(handle_hash&& other) noexcept { *this = std::move(other); }
+  handle_hash& operator=(handle_hash&& other) noexcept {
+    std::swap(count_, other.count_);
+    std::swap(used_, other.used_);
+    std::swap(free_, other.free_);
+    places_ = std::move(other.places_);
+    index_ = std::move(other.index_);
+    return *this;
+  }
+
+  // Room for one more, or false and nothing changed.
+  [[nodiscard]] bool reserve(native_handle_type) noexcept {
+    return places_.reserve(count_ + 1) && ((count_ + 1) * 2 <= index_.capacity() || grow_index());
+  }
+
+  Item* find(native_handle_type handle) const noexcept {
+    const std::size_t i = search(handle);
+    return i != none ? places_[index_[i] - 1].item : nullptr;
+  }
+
+  // Puts an item where there is none, or with null takes out the one that is there.
+  void set(native_handle_type handle, Item* item) noexcept {
+    if (item != nullptr)
+      put(handle, item);
+    else if (const std::size_t i = search(handle); i != none)
+      take_out(i);
+  }
+
+  // The position of the first item at or after `from`, or `none`.
+  std::size_t next(std::size_t from) const noexcept {
+    while (from < used_ && places_[from].item == nullptr) ++from;
+    return from < used_ ? from : none;
+  }
+  Item& at(std::size_t position) const noexcept { return *places_[position].item; }
+
+ private:
+  struct place {
+    Item* item;
+    std::uint32_t next_free;  // of a place without an item: the next of them, plus one
+  };
+
+  std::size_t mask() const noexcept { return index_.capacity() - 1; }
+
+  // Fibonacci hashing: the upper half of the product depends on all of the number, whose lowest bits are constant on
+  // Windows.
+  std::size_t home(native_handle_type handle) const noexcept {
+    const std::uint64_t mixed = static_cast<std::uint64_t>(handle) * 0x9e3779b97f4a7c15u;
+    return static_cast<std::size_t>(mixed >> 32) & mask();
+  }
+
+  std::size_t search(native_handle_type handle) const noexcept {
+    if (count_ == 0) return none;
+    for (std::size_t i = home(handle); index_[i] != 0; i = (i + 1) & mask())
+      if (places_[index_[i] - 1].item->handle == handle) return i;
+    return none;
+  }
+
+  void enter(native_handle_type handle, std::uint32_t position) noexcept {
+    std::size_t i = home(handle);
+    while (index_[i] != 0) i = (i + 1) & mask();
+    index_[i] = position + 1;
+  }
+
+  void put(native_handle_type handle, Item* item) noexcept {
+    std::uint32_t position = static_cast<std::uint32_t>(used_);
+    if (free_ != 0) {
+      position = free_ - 1;
+      free_ = places_[position].next_free;
+    } else {
+      ++used_;
+    }
+    places_[position].item = item;
+    enter(handle, position);
+    ++count_;
+  }
+
+  // What was moved on by it in the index moves back, so that no search ends too soon.
+  void take_out(std::size_t hole) noexcept {
+    const std::uint32_t position = index_[hole] - 1;
+    places_[position] = {nullptr, free_};
+    free_ = position + 1;
+    --count_;
+    for (std::size_t i = (hole + 1) & mask(); index_[i] != 0; i = (i + 1) & mask()) {
+      const std::size_t wanted = home(places_[index_[i] - 1].item->handle);
+      if (((i - wanted) & mask()) < ((i - hole) & mask())) continue;  // it stands between its home and here
+      index_[hole] = index_[i];
+      hole = i;
+    }
+    index_[hole] = 0;
+  }
+
+  SELECTORS_COLD bool grow_index() noexcept {
+    buffer<std::uint32_t> grown;
+    if (!grown.reserve(index_.capacity() == 0 ? 32 : index_.capacity() * 2)) return false;
+    index_ = std::move(grown);
+    for (std::size_t i = 0; i != used_; ++i)
+      if (places_[i].item != nullptr) enter(places_[i].item->handle, static_cast<std::uint32_t>(i));
+    return true;
+  }
+
+  std::size_t count_ = 0;
+  std::size_t used_ = 0;    // places that were ever taken
+  std::uint32_t free_ = 0;  // the first of those without an item, plus one
+  buffer<place> places_;
+  buffer<std::uint32_t> index_;  // positions plus one; 0 where there is none
+};
+
+}  // namespace selectors::detail
