@@ -27,6 +27,7 @@ inline int last_error() noexcept { return errno; }
 inline bool is_for_later(int error) noexcept {
   return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
 }
+// Of accept, which would fail again at once.
 inline bool is_out_of_sockets(int error) noexcept {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }

@@ -26,7 +26,11 @@ using handle = selectors::native_handle_type;
 inline int last_error() noexcept { return ::WSAGetLastError(); }
 
 inline bool is_for_later(int error) noexcept { return error == WSAEWOULDBLOCK; }
-inline bool is_out_of_sockets(int error) noexcept { return error == WSAEMFILE || error == WSAENOBUFS; }
+// Of accept, which would fail again at once: WSAEMFILE, WSAENOBUFS, under wine WSAEINVAL. Only what concerns no more
+// than the one who came is known for certain.
+inline bool is_out_of_sockets(int error) noexcept {
+  return error != WSAEWOULDBLOCK && error != WSAECONNRESET && error != WSAECONNABORTED;
+}
 inline std::string lookup_error(int error) { return std::system_category().message(error); }
 
 inline void close(handle socket) noexcept { ::closesocket(socket); }

@@ -235,7 +235,7 @@ class CommandLine(ServerTest):
     def test_sigint_ends_it(self):
         self.ends_by(signal.SIGINT)
 
-    @unittest.skipIf(FOR_WINDOWS, "SIGTERM is nothing that a program for Windows could hear of")
+    @unittest.skipIf(FOR_WINDOWS, "a program for Windows does not hear of SIGTERM")
     def test_sigterm_ends_it(self):
         self.ends_by(signal.SIGTERM)
 
@@ -249,7 +249,7 @@ class CommandLine(ServerTest):
         self.assertEqual(process.communicate(timeout=PATIENCE)[1], b"")
         self.assertEqual(process.returncode, 0)
 
-    @unittest.skipIf(FOR_WINDOWS, "wine's server holds the sockets, for all programs: there is no limit for one")
+    @unittest.skipIf(FOR_WINDOWS, "wine's server holds the sockets of all programs: none has a limit of its own")
     def test_out_of_descriptors_it_pauses_and_goes_on(self):
         server = self.server(limit=14)
         clients = [self.connect(server) for _ in range(20)]

@@ -139,7 +139,8 @@ class Echo(driver.CommandLine):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             address = probe.getsockname()
         command = [*driver.COMMAND, "--port", str(address[1]), "--backend", driver.BACKEND, "--verbose"]
-        process = subprocess.Popen(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", *command])
+        closing = "1>&-" if driver.FOR_WINDOWS else "0<&- 1>&- 2>&-"  # without more of them wine starts no program
+        process = subprocess.Popen(["sh", "-c", f'exec "$@" {closing}', "sh", *command], stderr=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + PATIENCE
             while True:
