@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/detail/platform.hpp>
+
+#if SELECTORS_HAS_WINSOCK
+#include "descriptors_winsock.hpp"
+#else
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -43,14 +51,24 @@ class descriptor {
   int number_ = -1;
 };
 
+inline void close_number(int number) noexcept { ::close(number); }
+
 struct pipe_ends {
   descriptor reader, writer;
 };
 
+// In steps of its own, since macOS has neither pipe2(2) nor accept4(2) nor SOCK_NONBLOCK.
+inline descriptor prepared(int number) {
+  descriptor made(number);
+  checked(::fcntl(number, F_SETFD, FD_CLOEXEC), "fcntl");
+  checked(::fcntl(number, F_SETFL, O_NONBLOCK), "fcntl");
+  return made;
+}
+
 inline pipe_ends make_pipe() {
   int ends[2];
-  checked(::pipe2(ends, O_NONBLOCK | O_CLOEXEC), "pipe2");
-  return {descriptor(ends[0]), descriptor(ends[1])};
+  checked(::pipe(ends), "pipe");
+  return {prepared(ends[0]), prepared(ends[1])};
 }
 
 inline std::vector<pipe_ends> make_pipes(std::size_t count) {
@@ -65,12 +83,17 @@ struct socket_pair {
 
 inline socket_pair make_socket_pair() {
   int ends[2];
-  checked(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), "socketpair");
-  return {descriptor(ends[0]), descriptor(ends[1])};
+  checked(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), "socketpair");
+  return {prepared(ends[0]), prepared(ends[1])};
+}
+
+template <class Value>
+void set_option(const descriptor& socket, int level, int name, const Value& value) {
+  checked(::setsockopt(socket.get(), level, name, &value, sizeof value), "setsockopt");
 }
 
 inline descriptor make_socket(int type = SOCK_STREAM) {
-  return descriptor(checked(::socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket"));
+  return prepared(checked(::socket(AF_INET, type, 0), "socket"));
 }
 
 inline sockaddr_in loopback(std::uint16_t port = 0) {
@@ -91,6 +114,12 @@ inline sockaddr_in bound(const descriptor& socket) {
   return address;
 }
 
+// Whether it is ready for `events`, of poll(2), or becomes so in time.
+inline bool becomes_ready(const descriptor& which, short events, int milliseconds = 10'000) {
+  pollfd asked{which.get(), events, 0};
+  return ::poll(&asked, 1, milliseconds) == 1;
+}
+
 // A listening TCP socket on a port that the system picks, and its address.
 struct listener {
   descriptor socket = make_socket();
@@ -103,15 +132,19 @@ struct listener {
       checked(-1, "connect");
     return client;
   }
+  // Elsewhere than on Linux the connection may not be there yet when connect(2) returns, also on the loopback interface.
+  descriptor accept() {
+    becomes_ready(socket, POLLIN);
+    return prepared(checked(::accept(socket.get(), nullptr, nullptr), "accept"));
+  }
 };
 
 inline socket_pair make_tcp_pair() {
   listener server;
   descriptor client = server.connect();
-  // On the loopback interface the connection is there when connect(2) returns.
-  return {std::move(client),
-          descriptor(checked(::accept4(server.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC),
-                             "accept4"))};
+  descriptor accepted = server.accept();
+  becomes_ready(client, POLLOUT);
+  return {std::move(client), std::move(accepted)};
 }
 
 inline void write_byte(const descriptor& to, char byte = 'x') {
@@ -129,6 +162,11 @@ inline void fill(const descriptor& to) {
   while (::write(to.get(), block, 1) > 0) {
   }
 }
+// Also of what the kernel moves on to the other end of a TCP connection by and by.
+inline void fill_for_good(const descriptor& to) {
+  do fill(to);
+  while (becomes_ready(to, POLLOUT, 20));
+}
 inline void drain(const descriptor& from) {
   char block[4096];
   while (::read(from.get(), block, sizeof block) > 0) {
@@ -136,9 +174,10 @@ inline void drain(const descriptor& from) {
 }
 
 inline descriptor dup_of(const descriptor& of) { return descriptor(checked(::dup(of.get()), "dup")); }
-inline descriptor dup_above(const descriptor& of, int least) {
-  return descriptor(checked(::fcntl(of.get(), F_DUPFD_CLOEXEC, least), "fcntl"));
+inline descriptor dup_number_above(int of, int least) {
+  return descriptor(checked(::fcntl(of, F_DUPFD_CLOEXEC, least), "fcntl"));
 }
+inline descriptor dup_above(const descriptor& of, int least) { return dup_number_above(of.get(), least); }
 // Puts another reference to what `of` refers to on a number; whatever that number was is closed.
 inline descriptor dup_onto(const descriptor& of, int number) {
   return descriptor(checked(::dup2(of.get(), number), "dup2"));
@@ -151,6 +190,15 @@ inline std::vector<int> open_descriptors() {
   for (int number = 0; number != 20000; ++number)
     if (is_open(number)) open.push_back(number);
   return open;
+}
+
+// Whether this process may have so many descriptors: the soft limit is raised to that, if it must and can be.
+inline bool may_have_descriptors(rlim_t count) {
+  rlimit limit{};
+  checked(::getrlimit(RLIMIT_NOFILE, &limit), "getrlimit");
+  if (limit.rlim_cur >= count) return true;
+  limit.rlim_cur = count;
+  return limit.rlim_max >= count && ::setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
 // The soft limit on descriptors, until the end of the scope.
@@ -183,3 +231,5 @@ class exhausted_descriptors {
 };
 
 }  // namespace support
+
+#endif

@@ -44,7 +44,7 @@ class owned_socket {
 
 // What a wakeup is made of: a TCP connection of the process with itself, since nothing but a socket can be waited for
 // together with sockets. One byte is under way at most.
-class wakeup_channel {
+class winsock_channel {
  public:
   failure open() noexcept {
     if (const failure failed = start_winsock()) return failed;
