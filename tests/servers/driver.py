@@ -4,6 +4,8 @@
 A program of another system runs by the command that the environment's EMULATOR names, such as wine.
 """
 
+import atexit
+import functools
 import os
 import resource
 import select
@@ -16,15 +18,27 @@ import time
 import unittest
 
 PROGRAM, BACKEND = sys.argv[1:3] if len(sys.argv) > 2 else (None, None)
-COMMAND = [*shlex.split(os.environ.get("EMULATOR", "")), PROGRAM]
+EMULATOR = shlex.split(os.environ.get("EMULATOR", ""))
+COMMAND = [*EMULATOR, PROGRAM]
 ON_LINUX = sys.platform == "linux"
 FOR_WINDOWS = str(PROGRAM).endswith(".exe")
 END = signal.SIGINT if FOR_WINDOWS else signal.SIGTERM  # wine makes the former a Ctrl-C
 PATIENCE = 20  # seconds until a test gives up; nothing waits for them to pass
 
 
+@functools.cache
+def wake_emulator():
+    """The first program may bring up services, which keep what it had open: not the pipe that a test reads to its end."""
+    first = subprocess.Popen([*COMMAND, "--port", "0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL)
+    atexit.register(lambda: (first.send_signal(END), first.wait(PATIENCE), first.stdout.close()))
+    first.stdout.readline()
+
+
 def launch(*arguments, limit=None, **more):
     """Starts the program with these arguments, with a limit on its descriptors."""
+    if EMULATOR:
+        wake_emulator()
     # A sanitizer would keep what is freed, and the memory that the tests bound would grow.
     environment = dict(os.environ, ASAN_OPTIONS="quarantine_size_mb=1:" + os.environ.get("ASAN_OPTIONS", ""))
     before = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))) if limit else None
