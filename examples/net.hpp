@@ -128,7 +128,7 @@ inline socket listen(const std::string& host, const std::string& port) {
     socket made(os::open(*one));
     if (!made)
       refused = {"socket", os::last_error()};
-    else if (!os::allow_restart(made.native_handle()))
+    else if (!os::claim_port(made.native_handle()))
       refused = {"setsockopt", os::last_error()};
     else if (::bind(made.native_handle(), one->ai_addr, static_cast<socklen_t>(one->ai_addrlen)) != 0)
       refused = {"bind", os::last_error()};

@@ -52,9 +52,9 @@ inline handle accept(handle listening, sockaddr* address, socklen_t* size) noexc
   return prepared(::accept(listening, address, size));
 }
 
-// A port is to be had again at once, though connections of the server before linger on it: socket(7). It is not
-// to be had while another listens on it.
-inline bool allow_restart(handle socket) noexcept {
+// Before bind. The port is to be had at once, though connections of the server before linger on it, but not while
+// another listens on it: socket(7).
+inline bool claim_port(handle socket) noexcept {
   const int on = 1;
   return ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0;
 }

@@ -56,9 +56,9 @@ inline handle accept(handle listening, sockaddr* address, socklen_t* size) noexc
   return prepared(::accept(listening, address, size));
 }
 
-// A port is to be had again at once in any case. By SO_REUSEADDR it could even be taken from who listens on it;
-// this option forbids that to everybody.
-inline bool allow_restart(handle socket) noexcept {
+// Before bind. By SO_REUSEADDR the port could be taken from who listens on it; this option forbids that. The next
+// server has it as soon as none of the connections of the one before is active.
+inline bool claim_port(handle socket) noexcept {
   const BOOL on = TRUE;
   return ::setsockopt(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, reinterpret_cast<const char*>(&on),
                       sizeof on) == 0;
