@@ -6,8 +6,10 @@
 
 #include <selectors/selectors.hpp>
 
+#if !SELECTORS_HAS_WINSOCK
 #include <poll.h>
 #include <sys/select.h>
+#endif
 
 #include <cerrno>
 #include <chrono>

@@ -127,7 +127,9 @@ class winsock_channel {
     for (int strangers = 0; strangers != most_strangers; ++strangers) {
       reader_ = owned_socket(::accept(listener.get(), nullptr, nullptr));
       if (!reader_) return false;
-      if (are_peers()) return make_prompt(on);
+      if (!are_peers()) continue;
+      call = "setsockopt";
+      return make_prompt(on);
     }
     ::WSASetLastError(WSAECONNABORTED);
     return false;
