@@ -24,7 +24,7 @@ struct client {
   net::backlog unread = {};
   std::string leaves = {};  // why, once it must
 
-  int native_handle() const { return socket.native_handle(); }
+  auto native_handle() const { return socket.native_handle(); }
 };
 
 // How long the UTF-8 character at the front is; 0 if there is none. The second byte's bounds rule out what

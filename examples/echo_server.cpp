@@ -20,7 +20,7 @@ struct client {
   net::backlog owed = {};
   bool is_at_end = false;  // will send no more
 
-  int native_handle() const { return socket.native_handle(); }
+  auto native_handle() const { return socket.native_handle(); }
 
   event_mask wants() const {
     event_mask events;

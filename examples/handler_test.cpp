@@ -17,10 +17,12 @@ template <class Backend = selectors::default_backend, class Clock = std::chrono:
 struct watchdog {
   selectors::selector<typename Clock::time_point, Backend> connections;  // when each was heard last
 
-  void add(int connection) { connections.register_(connection, event::read, Clock::now()); }
+  void add(selectors::native_handle_type connection) {
+    connections.register_(connection, event::read, Clock::now());
+  }
 
   // Waits for the next silent one, and lets go of it.
-  int wait() {
+  selectors::native_handle_type wait() {
     for (;;) {
       auto& oldest = *std::min_element(connections.begin(), connections.end(),
                                        [](auto& a, auto& b) { return a.data() < b.data(); });
@@ -39,9 +41,9 @@ int main() {
   dog.add(3);
   dog.add(4);
   script.after(40s, [&] { script.pulse(3, event::read); });
-  const int first = dog.wait();
+  const auto first = dog.wait();
   const auto passed = clock::now() - start;
-  const int second = dog.wait();
+  const auto second = dog.wait();
 
   std::cout << first << " after " << passed / 1s << " s, " << second << " after "
             << (clock::now() - start) / 1s << " s\n";

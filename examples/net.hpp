@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What the servers need and nobody wants to read twice: options, addresses, sockets, and a graceful end by
-// signal.
+// What the servers need and nobody wants to read twice: sockets, addresses, and a graceful end by signal.
+
+#include "options.hpp"
 
 #include <selectors/selectors.hpp>
 
-#include <fcntl.h>
-#include <getopt.h>
-#include <netdb.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#if SELECTORS_HAS_WINSOCK
+#include "net_windows.hpp"
+#else
+#include "net_posix.hpp"
+#endif
 
-#include <cerrno>
-#include <charconv>
 #include <chrono>
-#include <csignal>
-#include <cstdint>
 #include <exception>
 #include <iostream>
 #include <memory>
@@ -25,7 +22,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <tuple>
 #include <utility>
 
 namespace net {
@@ -35,20 +31,21 @@ namespace net {
 class socket {
  public:
   socket() noexcept = default;
-  explicit socket(int handle) noexcept : handle_(handle) {}
-  socket(socket&& other) noexcept : handle_(std::exchange(other.handle_, -1)) {}
+  explicit socket(os::handle handle) noexcept : handle_(handle) {}
+  socket(socket&& other) noexcept : handle_(std::exchange(other.handle_, none)) {}
   socket& operator=(socket&& other) noexcept {
     std::swap(handle_, other.handle_);
     return *this;
   }
   ~socket() {
-    if (handle_ >= 0) ::close(handle_);
+    if (handle_ != none) os::close(handle_);
   }
-  explicit operator bool() const noexcept { return handle_ >= 0; }
-  int native_handle() const noexcept { return handle_; }
+  explicit operator bool() const noexcept { return handle_ != none; }
+  os::handle native_handle() const noexcept { return handle_; }
 
  private:
-  int handle_ = -1;
+  static constexpr auto none = static_cast<os::handle>(-1);
+  os::handle handle_ = none;
 };
 
 enum class status { done, blocked, end };
@@ -59,9 +56,9 @@ struct received {
   std::string_view bytes;
 };
 inline received receive(const socket& from, std::span<char> buffer) {
-  const auto size = ::recv(from.native_handle(), buffer.data(), buffer.size(), 0);
+  const auto size = os::receive(from.native_handle(), buffer);
   if (size > 0) return {status::done, {buffer.data(), static_cast<std::size_t>(size)}};
-  if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return {status::blocked, {}};
+  if (size < 0 && os::is_for_later(os::last_error())) return {status::blocked, {}};
   return {status::end, {}};
 }
 
@@ -75,15 +72,13 @@ class backlog {
   // As much as the socket takes. An end means that nobody will ever read it.
   status send_to(const socket& to) {
     while (!empty()) {
-      const auto size =
-          ::send(to.native_handle(), bytes_.data() + sent_, bytes_.size() - sent_, MSG_NOSIGNAL);
-      if (size >= 0) {
-        sent_ += static_cast<std::size_t>(size);
-      } else if (errno != EINTR) {
-        const bool blocked = errno == EAGAIN || errno == EWOULDBLOCK;
+      const auto size = os::send(to.native_handle(), std::string_view(bytes_).substr(sent_));
+      if (size < 0) {
+        const bool is_blocked = os::is_for_later(os::last_error());
         bytes_.erase(0, std::exchange(sent_, 0));
-        return blocked ? status::blocked : status::end;
+        return is_blocked ? status::blocked : status::end;
       }
+      sent_ += static_cast<std::size_t>(size);
     }
     bytes_ = std::string();
     sent_ = 0;
@@ -115,39 +110,41 @@ std::string local_name(const Socket& of) {
   return name_of(address, size);
 }
 
+struct free_addresses {
+  void operator()(addrinfo* all) const noexcept { ::freeaddrinfo(all); }
+};
+
 // A listening socket on the first address of the host that can be had.
 inline socket listen(const std::string& host, const std::string& port) {
   addrinfo wanted{};
   wanted.ai_socktype = SOCK_STREAM;
-  wanted.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  wanted.ai_flags = AI_PASSIVE;
   addrinfo* first = nullptr;
   if (const int error = ::getaddrinfo(host.c_str(), port.c_str(), &wanted, &first); error != 0)
-    throw std::runtime_error("getaddrinfo " + host + ": " + ::gai_strerror(error));
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> all(first, ::freeaddrinfo);
-  std::pair<const char*, int> refused{"getaddrinfo", EADDRNOTAVAIL};
+    throw std::runtime_error("getaddrinfo " + host + ": " + os::lookup_error(error));
+  const std::unique_ptr<addrinfo, free_addresses> all(first);
+  std::pair<std::string, int> refused;
   for (const addrinfo* one = first; one != nullptr; one = one->ai_next) {
-    socket made(::socket(one->ai_family, one->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, one->ai_protocol));
-    const int on = 1;
+    socket made(os::open(*one));
     if (!made)
-      refused = {"socket", errno};
-    else if (::setsockopt(made.native_handle(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
-      refused = {"setsockopt", errno};
-    else if (::bind(made.native_handle(), one->ai_addr, one->ai_addrlen) != 0)
-      refused = {"bind", errno};
+      refused = {"socket", os::last_error()};
+    else if (!os::claim_port(made.native_handle()))
+      refused = {"setsockopt", os::last_error()};
+    else if (::bind(made.native_handle(), one->ai_addr, static_cast<socklen_t>(one->ai_addrlen)) != 0)
+      refused = {"bind", os::last_error()};
     else if (::listen(made.native_handle(), SOMAXCONN) != 0)
-      refused = {"listen", errno};
+      refused = {"listen", os::last_error()};
     else
       return made;
   }
-  throw std::system_error(refused.second, std::system_category(),
-                          std::string(refused.first) + " " + host + ":" + port);
+  throw std::system_error(refused.second, std::system_category(), refused.first + " " + host + ":" + port);
 }
 
 // A listening socket in a selector. Out of descriptors, it is paused: else it would wake the loop for ever.
 class acceptor {
  public:
   explicit acceptor(socket listening) : socket_(std::move(listening)) {}
-  int native_handle() const noexcept { return socket_.native_handle(); }
+  os::handle native_handle() const noexcept { return socket_.native_handle(); }
 
   // Calls `welcome(socket, name)` for some of those who wait.
   template <class Selector, class Welcome>
@@ -155,13 +152,12 @@ class acceptor {
     for (int i = 0; i != 16; ++i) {
       sockaddr_storage address{};
       socklen_t size = sizeof address;
-      auto* const generic = reinterpret_cast<sockaddr*>(&address);
-      socket peer(::accept4(native_handle(), generic, &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      socket peer(os::accept(native_handle(), reinterpret_cast<sockaddr*>(&address), &size));
       if (peer) {
         welcome(std::move(peer), name_of(address, size));
         continue;
       }
-      is_paused_ = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+      is_paused_ = os::is_out_of_sockets(os::last_error());
       if (is_paused_) sel.modify(*this, {});
       return;  // nobody waits any more, or whoever did has gone: accept(2) tells his errors here
     }
@@ -170,7 +166,7 @@ class acceptor {
   // How long to wait at most: while paused a moment, since a descriptor may become free anywhere in the
   // system.
   std::chrono::milliseconds patience() const {
-    return is_paused_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds::max();
+    return is_paused_ ? std::chrono::milliseconds(100) : (std::chrono::milliseconds::max)();
   }
   template <class Selector>
   void resume(Selector& sel) {
@@ -184,118 +180,14 @@ class acceptor {
 
 // ---- the program --------------------------------------------------------------------------------------------------
 
-// What strangers send, fit for a terminal.
-inline std::string printable(std::string_view text) {
-  constexpr char digits[] = "0123456789abcdef";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte < 0x7f && c != '\\')
-      out += c;
-    else
-      out.append("\\x").append({digits[byte / 16], digits[byte % 16]});
-  }
-  return out;
-}
-
-// Readable once SIGINT or SIGTERM has come. There is one at a time.
-class end_by_signal {
- public:
-  end_by_signal() {
-    target = &wakeup_;
-    for (const int number : {SIGINT, SIGTERM}) std::signal(number, [](int) { target->notify(); });
-  }
-  end_by_signal(const end_by_signal&) = delete;
-  ~end_by_signal() {
-    for (const int number : {SIGINT, SIGTERM}) std::signal(number, SIG_IGN);  // it is ending already
-    target = nullptr;
-  }
-  int native_handle() const noexcept { return wakeup_.native_handle(); }
-
- private:
-  static inline selectors::wakeup* target = nullptr;
-  selectors::wakeup wakeup_;
-};
-
-struct options {
-  std::string host = "127.0.0.1";
-  std::string port = "12345";
-  std::string backend{selectors::default_backend::name};
-  bool verbose = false;
-
-  // On stderr, if --verbose was given.
-  void log(const std::string& who, std::string_view what) const {
-    if (verbose) std::cerr << who << ' ' << what << '\n';
-  }
-};
-
-struct wrong_usage : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-// Calls `call` with each backend's type, as a null pointer to it.
-template <class Call>
-void for_each_backend(Call call) {
-  const auto each = [&]<class... Backend>(std::tuple<Backend...>*) {
-    (call(static_cast<Backend*>(nullptr)), ...);
-  };
-  each(static_cast<selectors::available_backends*>(nullptr));
-}
-
-inline options parse(int argc, char** argv) {
-  options chosen;
-  constexpr option known[] = {
-      {"host", required_argument, nullptr, 'h'},    {"port", required_argument, nullptr, 'p'},
-      {"backend", required_argument, nullptr, 'b'}, {"verbose", no_argument, nullptr, 'v'},
-      {"help", no_argument, nullptr, '?'},          {nullptr, 0, nullptr, 0}};
-  opterr = 0;
-  for (int found; (found = ::getopt_long(argc, argv, ":", known, nullptr)) != -1;) {
-    if (found == 'h') chosen.host = optarg;
-    if (found == 'p') chosen.port = optarg;
-    if (found == 'b') chosen.backend = optarg;
-    if (found == 'v') chosen.verbose = true;
-    if (found == ':') throw wrong_usage(std::string(argv[optind - 1]) + " needs a value");
-    if (found == '?') throw wrong_usage(std::string("unknown option ") + argv[optind - 1]);
-  }
-  if (optind != argc) throw wrong_usage(std::string("unexpected argument ") + argv[optind]);
-  std::uint16_t number = 0;
-  const char* const end = chosen.port.data() + chosen.port.size();
-  if (const auto [stop, error] = std::from_chars(chosen.port.data(), end, number);
-      error != std::errc() || stop != end)
-    throw wrong_usage("--port " + chosen.port + ": not a number from 0 to 65535");
-  bool is_known = false;
-  for_each_backend([&]<class Backend>(Backend*) { is_known = is_known || chosen.backend == Backend::name; });
-  if (!is_known) throw wrong_usage("--backend " + chosen.backend + ": there is none of this name");
-  return chosen;
-}
-
-inline std::string help(std::string_view program) {
-  std::string text = "usage: " + std::string(program) +
-                     " [OPTION]...\n"
-                     "  --host HOST      listen on this address (127.0.0.1)\n"
-                     "  --port PORT      and this port; 0 lets the system choose (12345)\n"
-                     "  --backend NAME   one of:";
-  for_each_backend([&]<class Backend>(Backend*) { text.append(" ").append(Backend::name); });
-  return text +
-         "\n  --verbose        tell on stderr who came, what they sent, who left\n  --help           this\n";
-}
-
-// A standard stream that is closed would be the number of the next socket, and what is printed would go to a client.
-inline void open_standard_streams() noexcept {
-  int opened = 0;
-  while (opened >= 0 && opened <= STDERR_FILENO) opened = ::open("/dev/null", O_RDWR);
-  if (opened >= 0) ::close(opened);
-}
-
 // The main function of a server: `serve(backend*, listening socket, options)` until a signal.
 template <class Serve>
 int run(std::string_view program, int argc, char** argv, Serve serve) {
-  open_standard_streams();
   try {
+    os::start();
     for (int i = 1; i < argc; ++i)
       if (argv[i] == std::string_view("--help")) return std::cout << help(program) << std::flush, 0;
     const options chosen = parse(argc, argv);
-    std::signal(SIGPIPE, SIG_IGN);
     for_each_backend([&]<class Backend>(Backend* backend) {
       if (chosen.backend == Backend::name) serve(backend, listen(chosen.host, chosen.port), chosen);
     });

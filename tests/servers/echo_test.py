@@ -138,8 +138,9 @@ class Echo(driver.CommandLine):
     def test_without_standard_streams_nothing_is_printed_to_a_client(self):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             address = probe.getsockname()
-        command = [driver.PROGRAM, "--port", str(address[1]), "--backend", driver.BACKEND, "--verbose"]
-        process = subprocess.Popen(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", *command])
+        command = [*driver.COMMAND, "--port", str(address[1]), "--backend", driver.BACKEND, "--verbose"]
+        closing = "1>&-" if driver.FOR_WINDOWS else "0<&- 1>&- 2>&-"  # without more of them wine starts no program
+        process = subprocess.Popen(["sh", "-c", f'exec "$@" {closing}', "sh", *command], stderr=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + PATIENCE
             while True:
@@ -156,7 +157,7 @@ class Echo(driver.CommandLine):
                 self.assertEqual(client.rest(), b"ping")
                 client.socket.close()
         finally:
-            process.terminate()
+            process.send_signal(driver.END)
             process.wait(PATIENCE)
 
     def test_nc(self):

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// Sockets where they are handles of their own, and the end by Ctrl-C. net_posix.hpp has the same names.
+
+#include <selectors/selectors.hpp>
+
+#include <winsock2.h>
+#include <ws2tcpip.h>
+
+#include <windows.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace net::os {
+
+using handle = selectors::native_handle_type;
+
+// Of the call that has just failed.
+inline int last_error() noexcept { return ::WSAGetLastError(); }
+
+inline bool is_for_later(int error) noexcept { return error == WSAEWOULDBLOCK; }
+// Of accept, which would fail again at once: WSAEMFILE, WSAENOBUFS, under wine WSAEINVAL. Only what concerns no more
+// than the one who came is known for certain.
+inline bool is_out_of_sockets(int error) noexcept {
+  return error != WSAEWOULDBLOCK && error != WSAECONNRESET && error != WSAECONNABORTED;
+}
+inline std::string lookup_error(int error) { return std::system_category().message(error); }
+
+inline void close(handle socket) noexcept { ::closesocket(socket); }
+
+// Makes a new socket non-blocking, and no child's.
+inline handle prepared(handle socket) noexcept {
+  if (socket == INVALID_SOCKET) return socket;
+  u_long on = 1;
+  if (::ioctlsocket(socket, static_cast<long>(FIONBIO), &on) == 0) {
+    ::SetHandleInformation(reinterpret_cast<HANDLE>(socket), HANDLE_FLAG_INHERIT, 0);
+    return socket;
+  }
+  const int error = ::WSAGetLastError();
+  ::closesocket(socket);
+  ::WSASetLastError(error);
+  return INVALID_SOCKET;
+}
+
+inline handle open(const addrinfo& like) noexcept {
+  return prepared(::socket(like.ai_family, like.ai_socktype, like.ai_protocol));
+}
+inline handle accept(handle listening, sockaddr* address, socklen_t* size) noexcept {
+  return prepared(::accept(listening, address, size));
+}
+
+// Before bind. By SO_REUSEADDR the port could be taken from who listens on it; this option forbids that. The next
+// server has it as soon as none of the connections of the one before is active.
+inline bool claim_port(handle socket) noexcept {
+  const BOOL on = TRUE;
+  return ::setsockopt(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, reinterpret_cast<const char*>(&on),
+                      sizeof on) == 0;
+}
+
+// How many bytes; negative after an error. Sizes are int here.
+inline int size_of(std::size_t bytes) noexcept {
+  return static_cast<int>(std::min<std::size_t>(bytes, 1 << 30));
+}
+inline std::ptrdiff_t send(handle to, std::string_view bytes) noexcept {
+  return ::send(to, bytes.data(), size_of(bytes.size()), 0);
+}
+inline std::ptrdiff_t receive(handle from, std::span<char> buffer) noexcept {
+  return ::recv(from, buffer.data(), size_of(buffer.size()), 0);
+}
+
+// Before anything else: who opens sockets before the first selector starts Winsock himself. It ends with the process.
+inline void start() {
+  WSADATA about;
+  if (const int error = ::WSAStartup(MAKEWORD(2, 2), &about); error != 0)
+    throw std::system_error(error, std::system_category(), "WSAStartup");
+}
+
+}  // namespace net::os
+
+namespace net {
+
+// Readable once Ctrl-C or Ctrl-Break was pressed, or the console closed. There is one at a time.
+class end_by_signal {
+ public:
+  end_by_signal() {
+    const std::lock_guard lock(guard);
+    target = &wakeup_;
+    ::SetConsoleCtrlHandler(&heard, TRUE);
+  }
+  end_by_signal(const end_by_signal&) = delete;
+  ~end_by_signal() {
+    const std::lock_guard lock(guard);
+    target = nullptr;  // and the handler stays: it is ending already
+  }
+  os::handle native_handle() const noexcept { return wakeup_.native_handle(); }
+
+ private:
+  // Runs in a thread of its own. When a console closes, the process ends as soon as this returns.
+  static BOOL WINAPI heard(DWORD what) {
+    {
+      const std::lock_guard lock(guard);
+      if (target != nullptr) target->notify();
+    }
+    if (what != CTRL_C_EVENT && what != CTRL_BREAK_EVENT) ::Sleep(INFINITE);
+    return TRUE;
+  }
+
+  static inline std::mutex guard;
+  static inline selectors::wakeup* target = nullptr;
+  selectors::wakeup wakeup_;
+};
+
+}  // namespace net
