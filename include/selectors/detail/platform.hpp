@@ -9,7 +9,11 @@
 //   SELECTORS_HAS_FORK      a process can be copied, selectors and all
 //   SELECTORS_HAS_EVENTFD   eventfd(2)
 //
-// A program on Linux that links libkqueue, and finds its <sys/event.h>, says so by SELECTORS_LIBKQUEUE.
+//   SELECTORS_HAS_KERNEL_KQUEUE   kqueue(2) is the kernel's own: it forgets what is closed, no child inherits it, and
+//                                 dup2(2) moves it
+//
+// A program on Linux that links libkqueue, and finds its <sys/event.h>, says so by SELECTORS_LIBKQUEUE; 0 says that what
+// it links behaves as a kernel does.
 
 #if defined(__linux__)
 #define SELECTORS_HAS_EPOLL 1
@@ -49,6 +53,12 @@
 #define SELECTORS_HAS_EVENTFD 0
 #else
 #error "selectors: this operating system is not supported: Linux, macOS, the BSDs, other POSIX systems and Windows are"
+#endif
+
+#if SELECTORS_HAS_KQUEUE && defined(SELECTORS_LIBKQUEUE)
+#define SELECTORS_HAS_KERNEL_KQUEUE (!SELECTORS_LIBKQUEUE)
+#else
+#define SELECTORS_HAS_KERNEL_KQUEUE SELECTORS_HAS_KQUEUE
 #endif
 
 // With -fno-exceptions only the error_code forms of the interface exist.
