@@ -73,7 +73,10 @@ TEMPLATE_LIST_TEST_CASE("a pipe whose reader is gone is an error, and raises wha
   for (const event_mask asked : {event_mask(event::read), event_mask(event::write), read_write}) {
     const event_mask events = seen<TestType>(pipe.writer, asked);
     CHECK((events & askable) == asked);
-    CHECK(events.contains(event::error) == !is_select<TestType>);
+    if (is_kqueue<TestType>)  // which may refuse to watch this end for more than its hangup
+      CHECK_FALSE((events & (event::error | event::hangup)).empty());
+    else
+      CHECK(events.contains(event::error) == !is_select<TestType>);
   }
 }
 
@@ -157,7 +160,7 @@ TEMPLATE_LIST_TEST_CASE("a UDP socket with a pending error is seen by readers an
   expect_raised(sel, {{socket.get(), event::read}});
   const event_mask both = seen<TestType>(socket, read_write);
   CHECK((both & askable) == read_write);
-  CHECK((both & event::error).empty() == is_select<TestType>);
+  CHECK((both & event::error).empty() == (is_select<TestType> || is_kqueue<TestType>));
 }
 
 TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
@@ -191,6 +194,7 @@ TEMPLATE_LIST_TEST_CASE("a socket that was never connected hangs up, which raise
   for (const event_mask asked : {event_mask(event::write), read_write}) {
     const event_mask events = seen<TestType>(socket, asked);
     CHECK((events & askable) == asked);
-    CHECK(events.contains(event::hangup) == !is_select<TestType>);
+    const bool knows = is_kqueue<TestType> ? asked == read_write : !is_select<TestType>;
+    CHECK(events.contains(event::hangup) == knows);
   }
 }

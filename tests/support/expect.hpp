@@ -19,13 +19,25 @@ namespace support {
 
 using namespace std::chrono_literals;
 
-// Those of the system, and the one for users' tests.
+// Those of the system, and the one for users' tests; or the one that a test program is about.
+#if defined(SELECTORS_TESTED_BACKEND)
+using backends = std::tuple<selectors::SELECTORS_TESTED_BACKEND>;
+#else
 using backends = decltype(std::tuple_cat(selectors::available_backends(), std::tuple<fed_backend>()));
+#endif
 
 template <class Backend>
 constexpr bool is_epoll = Backend::name == "epoll";
 template <class Backend>
+constexpr bool is_kqueue = Backend::name == "kqueue";
+template <class Backend>
 constexpr bool is_select = Backend::name == "select";
+// What is watched by a kernel object, which knows nothing more of a descriptor that is closed.
+template <class Backend>
+constexpr bool has_object = is_epoll<Backend> || is_kqueue<Backend>;
+// And keeps what was closed, if a duplicate lives.
+template <class Backend>
+constexpr bool keeps_closed = is_epoll<Backend> || (is_kqueue<Backend> && !SELECTORS_HAS_KERNEL_KQUEUE);
 
 constexpr auto askable = selectors::event::read | selectors::event::write | selectors::event::priority;
 

@@ -127,12 +127,12 @@ class kqueue_backend {
     return failure::system("kevent", error);
   }
 
-  // Level and one-shot are one to the kernel. EV_CLEAR is given to a filter once, when it is added: so what is or
-  // becomes an edge is added anew, and then tells what is ready already. Nothing else is touched that stays.
+  // What is or becomes an edge or a one-shot is added anew: EV_CLEAR is given to a filter once, when it is added, and
+  // what is added tells what is ready already. From level to level nothing is touched that stays.
   failure modify(registration& r, any_interest was) noexcept {
     const event_bits watched = watched_of(r);
     const event_bits wanted = filters_for(r);
-    const bool is_anew = r.interest.mode == trigger::edge || was.mode == trigger::edge;
+    const bool is_anew = r.interest.mode != trigger::level || was.mode != trigger::level;
     detail::kqueue_changes changes(r);
     changes.remove(is_anew ? watched : watched & ~wanted);
     changes.add(is_anew ? wanted : wanted & ~watched, r.interest.mode);
