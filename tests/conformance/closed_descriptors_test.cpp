@@ -142,6 +142,7 @@ TEMPLATE_LIST_TEST_CASE("a descriptor closed in the loop by somebody else is rea
 }
 
 TEMPLATE_LIST_TEST_CASE("reopen tells a closed descriptor once, as an error", "[closed]", backends) {
+  if (!keeps_number<TestType>) return;  // it may take the closed one
   with_closed<TestType> one;
   one.sel.reopen();
   expect_ready(one.sel, {{one.number, event::read | event::error}});

@@ -55,8 +55,12 @@ class refusing_backend : public Backend {
   }
 };
 
+#if defined(SELECTORS_TESTED_BACKEND)
+using refusing = std::tuple<refusing_backend<SELECTORS_TESTED_BACKEND>>;
+#else
 using refusing = std::tuple<refusing_backend<epoll_backend>, refusing_backend<poll_backend>,
                             refusing_backend<select_backend>>;
+#endif
 
 std::error_code system_error_of(int error) { return {error, std::system_category()}; }
 

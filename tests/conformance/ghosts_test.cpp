@@ -36,7 +36,7 @@ TEMPLATE_LIST_TEST_CASE("a leaked registration that is unregistered neither spin
   const int before = sel.native_handle();
   sel.unregister(leaked.number);
   for (int i = 0; i != 3; ++i) expect_idle_for(sel, 20ms);
-  CHECK(sel.native_handle() == before);
+  if (keeps_number<TestType>) CHECK(sel.native_handle() == before);
   CHECK(sel.empty());
 }
 

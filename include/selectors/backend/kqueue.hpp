@@ -99,7 +99,7 @@ class kqueue_backend {
   // Files are always ready, as poll(2) says; to the filters of kqueue(2) they are not, or not supported.
   failure add(registration& r) noexcept {
     struct stat about{};
-    if (::fstat(r.handle, &about) < 0 && errno == EBADF) return failure::system("fstat", EBADF);
+    if (::fstat(r.handle, &about) < 0 && errno != EOPNOTSUPP) return failure::system("fstat", errno);
     r.slot = S_ISSOCK(about.st_mode) ? is_socket : 0;
     const event_bits wanted = filters_for(r);
     r.always_ready =
@@ -213,7 +213,7 @@ class kqueue_backend {
   // reader's filter, which it takes of either end, tells of the hangup.
   bool is_hung_up(registration& r, const detail::kqueue_changes& changes, event_bits& watched) noexcept {
     const int error = changes.error(detail::write_filter);
-    if (error != EPIPE && (error != EBADF || !is_open(r.handle))) return false;
+    if ((r.slot & is_socket) != 0 || (error != EPIPE && (error != EBADF || !hangs_up(r.handle)))) return false;
     if (changes.error(detail::every_filter & ~detail::write_filter) != 0) return false;
     if ((watched & detail::read_filter) != 0) return true;
     detail::kqueue_changes instead(r);
@@ -288,8 +288,11 @@ class kqueue_backend {
     constexpr event_bits hangup = detail::mask_bits::of(event::hangup);
     if ((bits & read_ended) != 0 && (bits & write_ended) != 0) return hangup;
     if (!r.interest.events.contains(event::priority)) return 0;
-    pollfd one{r.handle, POLLIN, 0};
-    return ::poll(&one, 1, 0) == 1 && (one.revents & (POLLHUP | POLLERR)) != 0 ? hangup : 0;
+    return hangs_up(r.handle) ? hangup : 0;
+  }
+  static bool hangs_up(native_handle_type handle) noexcept {
+    pollfd one{handle, POLLIN | POLLOUT, 0};
+    return ::poll(&one, 1, 0) == 1 && (one.revents & (POLLHUP | POLLERR)) != 0;
   }
 
   static std::uint32_t this_process() noexcept { return detail::forks.load(std::memory_order_relaxed); }

@@ -100,6 +100,7 @@ enum class kind : std::uint8_t { stream, datagram, pipe, file, device };
 struct note {
   struct kevent what;
   bool is_there = false;
+  bool is_told = false;  // an edge of what is always ready
 };
 
 // All that is asked of one descriptor: the kernel's epoll knows it once.
@@ -155,8 +156,9 @@ int tell_epoll(queue& in, watch& of, int operation) {
     if ((one.what.flags & EV_CLEAR) != 0) event.events |= EPOLLET;
   }
   event.data.ptr = &of;
-  if (of.is_forever) return 0;
-  return call(SYS_epoll_ctl, in.epoll, operation, of.number, &event) == 0 ? 0 : errno;
+  if (of.is_forever || call(SYS_epoll_ctl, in.epoll, operation, of.number, &event) == 0) return 0;
+  if (errno != EEXIST) return errno;  // what was kept of this file on this number becomes the new one
+  return call(SYS_epoll_ctl, in.epoll, EPOLL_CTL_MOD, of.number, &event) == 0 ? 0 : errno;
 }
 
 kind kind_of(int number) {
@@ -191,7 +193,8 @@ bool epoll_takes(int number) {
 int refusal(const struct kevent& change, kind type) {
   const int number = static_cast<int>(change.ident);
 #if defined(EVFILT_EXCEPT)
-  if (change.filter == exceptional && (type != kind::stream || change.fflags != NOTE_OOB)) return EINVAL;
+  const bool is_socket = type == kind::stream || type == kind::datagram;
+  if (change.filter == exceptional && (!is_socket || change.fflags != NOTE_OOB)) return EINVAL;
 #endif
   if (type == kind::file && change.filter == writing) return EINVAL;
   if (type == kind::device && !epoll_takes(number) && !chosen("devices"))
@@ -217,24 +220,28 @@ int add(queue& in, const struct kevent& change) {
     if (is_new) in.watches.erase(number);
     return error;
   }
-  if (one.is_there) {  // the flags are those of its birth
-    if (!chosen("stale")) one.what.udata = change.udata;
-  } else {
-    one = {change, true};
-  }
+  if (!one.is_there)
+    one = {change, true, false};
+  else if (!chosen("stale"))
+    one.what.udata = change.udata;  // but the flags are those of its birth
+  one.is_told = false;
   return tell_epoll(in, of, is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD);
 }
 
+// The epoll knows what it watches by number and file. So it may not find what it shall forget; and if it keeps another
+// file's of the same number, it may forget that instead. What it may still tell of is kept, then.
 int forget(queue& in, watch& of, filter_type filter) {
   note& one = *of.find(filter);
   one.is_there = false;
   const int error = tell_epoll(in, of, of.is_empty() ? EPOLL_CTL_DEL : EPOLL_CTL_MOD);
-  if (error != 0) {
-    one.is_there = true;
+  if (error == 0 && !of.is_empty()) return 0;
+  const bool is_doubtful = std::any_of(in.kept.begin(), in.kept.end(),
+                                       [&](const node& other) { return other.mapped().number == of.number; });
+  one.is_there = true;
+  if (error != 0 || is_doubtful)
     in.kept.push_back(in.watches.extract(of.number));
-  } else if (of.is_empty()) {
+  else
     in.watches.erase(of.number);
-  }
   return error;
 }
 
@@ -290,9 +297,11 @@ bool tell(watch& of, const note& one, std::uint32_t bits, struct kevent& event) 
 
 void collect_from(queue& in, watch& of, std::uint32_t bits, vector<struct kevent>& found) {
   const std::size_t before = found.size();
-  for (const note& one : of.notes) {
+  for (note& one : of.notes) {
     struct kevent event;
-    if (one.is_there && tell(of, one, bits, event)) found.push_back(event);
+    if (!one.is_there || one.is_told || !tell(of, one, bits, event)) continue;
+    found.push_back(event);
+    one.is_told = of.is_forever && (one.what.flags & EV_CLEAR) != 0;
   }
   // An error or a hangup that nobody here asked for: epoll would tell it for ever.
   epoll_event quiet{EPOLLET | EPOLLPRI, {&of}};
@@ -371,6 +380,7 @@ void note_close(int number) {
   for (auto& [one, in] : queues()) {
     const auto place = in->watches.find(number);
     if (place == in->watches.end() || in->process != ::getpid()) continue;
+    in->epoll = one;
     tell_epoll(*in, place->second, EPOLL_CTL_DEL);
     in->watches.erase(place);
   }
@@ -382,7 +392,6 @@ void note_copy(int from, int to) {
   if (place == queues().end()) return;
   const auto in = place->second;
   queues()[to] = in;
-  in->epoll = to;
 }
 
 void leave_to_parent() {
@@ -418,6 +427,7 @@ int kevent(int kq, const struct kevent* changes, kqueue_double_count change_coun
       return -1;
     }
     in = place->second;
+    in->epoll = kq;  // one of several numbers, perhaps
     const auto space = static_cast<std::size_t>(room);
     for (std::size_t i = 0; i != static_cast<std::size_t>(change_count); ++i) {
       struct kevent change = changes[i];
