@@ -117,9 +117,9 @@ TEMPLATE_LIST_TEST_CASE("what a backend does not have, a program can ask", "[edg
   STATIC_REQUIRE(supports<TestType, trigger::level>);
   STATIC_REQUIRE(supports<TestType, trigger::oneshot>);
   STATIC_REQUIRE_FALSE(supports<TestType, trigger::oneshot, true>);
-  STATIC_REQUIRE(supports<TestType, trigger::edge> == is_epoll<TestType>);
+  STATIC_REQUIRE(supports<TestType, trigger::edge> == has_object<TestType>);
   STATIC_REQUIRE(supports<TestType, trigger::level, true> == is_epoll<TestType>);
-  STATIC_REQUIRE(requires(type& sel) { sel.register_(1, edge(event::read)); } == is_epoll<TestType>);
+  STATIC_REQUIRE(requires(type& sel) { sel.register_(1, edge(event::read)); } == has_object<TestType>);
   STATIC_REQUIRE(requires(type& sel) { sel.modify(1, exclusive(event::read)); } == is_epoll<TestType>);
 }
 
@@ -133,7 +133,9 @@ TEMPLATE_LIST_TEST_CASE("an edge that was told with its details is told again wh
     expect_ready(sel, {{first.get(), event::read | event::read_hangup}});
     expect_idle(sel);
     second.close();
-    expect_ready(sel, {{first.get(), event::read | event::read_hangup | event::hangup}});
+    event_mask told = event::read | event::read_hangup | event::hangup;
+    if (is_kqueue<TestType>) told -= event::hangup;  // its reader's filter knows one half alone
+    expect_ready(sel, {{first.get(), told}});
     expect_idle(sel);
   }
 }

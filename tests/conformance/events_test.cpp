@@ -40,6 +40,7 @@ event_mask seen(const descriptor& handle, event_mask asked) {
 template <class Backend>
 void expect_seen(const descriptor& handle, event_mask raised, event_mask detail = {}) {
   for (const event_mask asked : {event_mask(event::read), event_mask(event::write), read_write, askable}) {
+    if (asked.contains(event::priority) && !has_priority<Backend>) continue;
     const event_mask events = seen<Backend>(handle, asked);
     INFO("asked " << asked << ", found " << events);
     CHECK((events & askable) == (raised & asked));
@@ -77,6 +78,7 @@ TEMPLATE_LIST_TEST_CASE("a pipe whose writer is gone hangs up", "[events]", back
   pipe.writer.close();
   // Raises priority too; but select(2) shows it as readiness to read alone.
   for (const event_mask asked : {event_mask(event::read), event::read | event::priority}) {
+    if (asked.contains(event::priority) && !has_priority<TestType>) continue;
     const event_mask events = seen<TestType>(pipe.reader, asked);
     CHECK((events & askable) == (is_select<TestType> ? event_mask(event::read) : asked));
     CHECK(events.contains(event::hangup) == !is_select<TestType>);
@@ -90,7 +92,10 @@ TEMPLATE_LIST_TEST_CASE("a pipe whose reader is gone is an error, and raises wha
   for (const event_mask asked : {event_mask(event::read), event_mask(event::write), read_write}) {
     const event_mask events = seen<TestType>(pipe.writer, asked);
     CHECK((events & askable) == asked);
-    if (is_linux) CHECK(events.contains(event::error) == !is_select<TestType>);
+    if (is_kqueue<TestType>)  // which may refuse to watch this end for more than its hangup
+      CHECK_FALSE((events & (event::error | event::hangup)).empty());
+    else if (is_linux)
+      CHECK(events.contains(event::error) == !is_select<TestType>);
   }
 }
 
@@ -176,7 +181,8 @@ TEMPLATE_LIST_TEST_CASE("a UDP socket with a pending error is seen by readers an
   expect_raised(sel, {{socket.get(), event::read}});
   const event_mask both = seen<TestType>(socket, read_write);
   CHECK((both & askable) == read_write);
-  if (is_linux) CHECK((both & event::error).empty() == is_select<TestType>);
+  if (is_linux)
+    CHECK((both & event::error).empty() == (is_select<TestType> || is_kqueue<TestType>));
 }
 
 TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
@@ -184,6 +190,12 @@ TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
   const char byte = 'u';
   checked(static_cast<int>(::send(client.get(), &byte, 1, MSG_OOB)), "send");
   selector<void, TestType> sel;
+  if (!has_priority<TestType>) {
+    CHECK(error_of([&](auto& error) { sel.register_(server, event::priority, error); }) == errc::invalid_events);
+    sel.register_(server, event::read);
+    CHECK(error_of([&](auto& error) { sel.modify(server, askable, error); }) == errc::invalid_events);
+    return expect_idle_for(sel, 10ms);
+  }
   sel.register_(server, event::priority);
   expect_ready(sel, {{server.get(), event::priority}});
   sel.modify(server, event::priority | event::write);
@@ -215,6 +227,7 @@ TEMPLATE_LIST_TEST_CASE("a socket that was never connected hangs up, which raise
   for (const event_mask asked : {event_mask(event::write), read_write}) {
     const event_mask events = seen<TestType>(socket, asked);
     CHECK((events & askable) == asked);
-    CHECK(events.contains(event::hangup) == !is_select<TestType>);
+    const bool knows = is_kqueue<TestType> ? asked == read_write : !is_select<TestType>;
+    CHECK(events.contains(event::hangup) == knows);
   }
 }

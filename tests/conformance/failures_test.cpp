@@ -62,7 +62,7 @@ template <class... Backends>
 struct refusing_of<std::tuple<Backends...>> {
   using type = std::tuple<refusing_backend<Backends>...>;
 };
-using refusing = refusing_of<available_backends>::type;
+using refusing = refusing_of<system_backends>::type;
 
 std::error_code system_error_of(int error) { return failure::system("", error).code(); }
 

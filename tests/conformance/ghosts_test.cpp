@@ -37,7 +37,7 @@ TEMPLATE_LIST_TEST_CASE("a leaked registration that is unregistered neither spin
   const auto before = sel.native_handle();
   sel.unregister(leaked.number);
   for (int i = 0; i != 3; ++i) expect_idle_for(sel, 20ms);
-  CHECK(sel.native_handle() == before);
+  if (keeps_number<TestType>) CHECK(sel.native_handle() == before);
   CHECK(sel.empty());
 }
 
@@ -92,8 +92,8 @@ TEMPLATE_LIST_TEST_CASE("a paused key whose registration leaked is reported once
   SECTION("not while it is closed") {
     std::error_code error;
     sel.modify(leaked.number, event::read, error);
-    CHECK(error.value() == (is_epoll<TestType> ? EBADF : 0));
-    CHECK(sel.at(leaked.number).events().empty() == is_epoll<TestType>);
+    CHECK(error.value() == (has_object<TestType> ? EBADF : 0));
+    CHECK(sel.at(leaked.number).events().empty() == has_object<TestType>);
   }
   SECTION("on the same file") {
     const descriptor again = dup_onto(leaked.duplicate, leaked.number);
@@ -153,6 +153,11 @@ TEMPLATE_LIST_TEST_CASE("a key whose number changed its file back is reported on
     sel.modify(number, event::read | event::priority);
   } else if constexpr (supports<TestType, trigger::level, true>) {
     sel.modify(number, exclusive(event::read));
+  }
+  // A kernel that forgot what was closed tells no more of it, until it is registered again.
+  if (has_object<TestType> && !keeps_closed<TestType>) {
+    sel.unregister(number);
+    sel.register_(number, event::read, 2);
   }
   for (int i = 0; i != 20; ++i) {
     const readiness found = ready(sel);
@@ -222,13 +227,13 @@ TEMPLATE_LIST_TEST_CASE("healing reports an edge again that is ready", "[ghosts]
     sel.register_(leaked.number, event::read);
     leaked.close();
     sel.unregister(leaked.number);
-    expect_ready(sel, {{pipe.reader.get(), event::read}});
+    if (keeps_closed<TestType>) expect_ready(sel, {{pipe.reader.get(), event::read}});
     expect_idle(sel);
   }
 }
 
 TEMPLATE_LIST_TEST_CASE("a key that healing cannot add is told once, as an error", "[ghosts]", backends) {
-  if constexpr (is_epoll<TestType>) {
+  if constexpr (keeps_closed<TestType>) {
     selector<void, TestType> sel;
     auto closed = make_pipe();
     leaked_pipe leaked;
@@ -271,7 +276,7 @@ TEST_CASE("healing works without a free descriptor", "[ghosts]") {
 #endif
 
 TEMPLATE_LIST_TEST_CASE("selectors nest", "[ghosts]", backends) {
-  if constexpr (is_epoll<TestType>) {
+  if constexpr (has_object<TestType>) {
     selector<void, TestType> inner;
     selector<void, TestType> outer;
     auto pipe = make_pipe();

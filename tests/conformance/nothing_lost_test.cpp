@@ -197,10 +197,9 @@ TEMPLATE_LIST_TEST_CASE("an unreached edge is reported again, a reached one is n
     const bool is_exclusive = GENERATE(false, true);
     for (auto& [reader, writer] : pipes) {
       write_byte(writer);
-      if (is_exclusive)
-        sel.register_(reader, exclusive(edge(event::read)));
-      else
-        sel.register_(reader, edge(event::read));
+      sel.register_(reader, edge(event::read));
+      if constexpr (supports<TestType, trigger::edge, true>)
+        if (is_exclusive) sel.modify(reader, exclusive(edge(event::read)));
     }
     auto first = detail::invalid_handle;
     for (auto [key, events] : sel.select()) {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""CPython's tests of its selectors, on those of this library."""
+"""CPython's tests of its selectors, on those of this library: selectors_test.py [BACKEND...], by default on all."""
 
 import sys
 import unittest
@@ -20,6 +20,8 @@ def main():
     summary = []
     ok = bool(SELECTORS)
     for backend, selector in SELECTORS.items():
+        if len(sys.argv) > 1 and backend not in sys.argv[1:]:
+            continue
         suite = unittest.defaultTestLoader.loadTestsFromTestCase(case_of(backend, selector))
         result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
         failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
@@ -27,7 +29,7 @@ def main():
         summary += [f"  skipped: {test}: {why or 'it gives no reason'}" for test, why in result.skipped]
         ok = ok and failed == 0 and result.testsRun > len(result.skipped)
     print(*summary, sep="\n")
-    return not ok
+    return not (ok and summary)
 
 
 if __name__ == "__main__":

@@ -318,11 +318,13 @@ class script {
   template <class Call>
   void attempt(Call call) {
     const bool was_open = sel_.has_value() && sel_->is_open();
+    std::string last;
     for (int tries = 0; tries != 2; ++tries) {
       std::string text;
       bool threw_data = false;
       const std::error_code error = outcome_of(call, text, threw_data);
       if (!error && !threw_data) return;
+      last = text + error.message();
       INFO("refused: " << error.message() << ", " << text);
       CHECK((threw_data || promised_(error, text)));
       ++refusals_;
@@ -330,7 +332,7 @@ class script {
       if (was_open && !sel_->is_open()) return;  // it could not be healed
       if (was_open) check_model();
     }
-    FAIL("refused twice");
+    FAIL("refused twice: " << last);
   }
 
   template <class Call>

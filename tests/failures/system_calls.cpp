@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "system_calls.hpp"
 
+#include "wrap.hpp"
+
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -22,6 +24,10 @@ std::size_t calls = 0;
 bool has_happened = false;
 std::string_view planned_name;
 
+}  // namespace
+
+namespace support {
+
 bool fails(std::string_view name) noexcept {
   if (!is_planned || !is_in_library) return false;
   const std::size_t call = calls++;
@@ -35,10 +41,6 @@ bool fails(std::string_view name) noexcept {
   errno = plan.error;
   return true;
 }
-
-}  // namespace
-
-namespace support {
 
 failing_system_calls::failing_system_calls(planned_failure wanted) noexcept {
   plan = wanted;
@@ -73,21 +75,19 @@ std::vector<int> errors_of(std::string_view call) {
       {"read", {EAGAIN, EBADF, EINTR, EINVAL, EIO}},
       {"write", {EAGAIN, EINTR}},
       {"pthread_atfork", {ENOMEM}},
+      {"kqueue", {EMFILE, ENFILE, ENOMEM}},
+      {"kevent", {EACCES, EBADF, EINTR, EINVAL, ENOENT, ENOMEM}},
+      {"fstat", {EBADF, EIO, EOVERFLOW}},
+      {"dup2", {EBADF, EBUSY, EINTR, EMFILE}},
+      {"poll", {EINTR, EINVAL, ENOMEM}},
+      {"isatty", {EBADF, ENOTTY}},
   };
   return errors.at(call);
 }
 
 }  // namespace support
 
-// What the linker puts in the place of each, and what it calls the real one.
 // NOLINTBEGIN(bugprone-reserved-identifier)
-#define WRAP(result, name, parameters, ...)                        \
-  extern "C" result __real_##name parameters;                      \
-  extern "C" result __wrap_##name parameters;                      \
-  extern "C" result __wrap_##name parameters {                     \
-    return fails(#name) ? result{-1} : __real_##name(__VA_ARGS__); \
-  }
-
 WRAP(int, epoll_create1, (int flags), flags)
 WRAP(int, epoll_ctl, (int epoll, int operation, int handle, epoll_event* event), epoll, operation, handle,
      event)
@@ -109,7 +109,7 @@ WRAP(ssize_t, read, (int handle, void* to, std::size_t size), handle, to, size)
 extern "C" ssize_t __real_write(int handle, const void* from, std::size_t size);
 extern "C" ssize_t __wrap_write(int handle, const void* from, std::size_t size);
 extern "C" ssize_t __wrap_write(int handle, const void* from, std::size_t size) {
-  if (!fails("write")) return __real_write(handle, from, size);
+  if (!support::fails("write")) return __real_write(handle, from, size);
   if (errno == EAGAIN) {
     (void)!__real_write(handle, from, size);
     errno = EAGAIN;
@@ -122,14 +122,14 @@ extern "C" int __real_close(int handle);
 extern "C" int __wrap_close(int handle);
 extern "C" int __wrap_close(int handle) {
   const int result = __real_close(handle);
-  return fails("close") ? -1 : result;
+  return support::fails("close") ? -1 : result;
 }
 
 // Answers with the error itself.
 extern "C" int __real_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)());
 extern "C" int __wrap_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)());
 extern "C" int __wrap_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)()) {
-  if (fails("pthread_atfork")) return errno;
+  if (support::fails("pthread_atfork")) return errno;
   static const int result =
       __real_pthread_atfork(prepare, parent, child);  // one handler, however often it is asked for
   return result;
@@ -142,7 +142,7 @@ extern "C" int __wrap_fcntl(int handle, int command, ...) {
   va_start(rest, command);
   const long argument = va_arg(rest, long);
   va_end(rest);
-  return fails("fcntl") ? -1 : __real_fcntl(handle, command, argument);
+  return support::fails("fcntl") ? -1 : __real_fcntl(handle, command, argument);
 }
 
 extern "C" long __real_syscall(long number, ...);
@@ -153,7 +153,7 @@ extern "C" long __wrap_syscall(long number, ...) {
   long a[6];
   for (long& one : a) one = va_arg(rest, long);
   va_end(rest);
-  if (number == SYS_epoll_pwait2 && fails("epoll_pwait2")) return -1;
+  if (number == SYS_epoll_pwait2 && support::fails("epoll_pwait2")) return -1;
   return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 // NOLINTEND(bugprone-reserved-identifier)

@@ -36,6 +36,9 @@ class in_library {
   ~in_library();
 };
 
+// For the functions in the place of the system's: whether this call fails, and then errno is set.
+bool fails(std::string_view call) noexcept;
+
 // What its manual page lists.
 std::vector<int> errors_of(std::string_view call);
 

@@ -9,6 +9,9 @@ namespace selectors {
 #if SELECTORS_HAS_EPOLL
 template class detail::core<epoll_backend>;
 #endif
+#if SELECTORS_HAS_KQUEUE
+template class detail::core<kqueue_backend>;
+#endif
 template class detail::core<poll_backend>;
 template class detail::core<select_backend>;
 

@@ -71,7 +71,7 @@ class oracle {
     if (was_displaced)
       one.is_uncertain = true;
     else
-      one.identity = what.events.empty() ? 0 : now.identity(slot);
+      one.identity = what.events.empty() ? 0 : identity(now, slot);
   }
   void forget(std::size_t slot) { keys_[slot].reset(); }
 
@@ -83,7 +83,7 @@ class oracle {
       if (one.is_unreached && is_displaced(slot, now)) one.is_uncertain = true;
       if (one.is_uncertain) continue;
       if (now.is_open(slot)) {
-        one.identity = now.identity(slot);
+        one.identity = identity(now, slot);
         one.is_fresh = true;
       } else if (binds) {
         one.is_refused = true;
@@ -171,6 +171,11 @@ class oracle {
  private:
   // Whether the kernel watches what a number referred to when it was added, and not the number.
   static constexpr bool binds = Backend::refuses_closed;
+  // And whether it forgets that when the number is closed, though a duplicate lives.
+  static constexpr bool forgets = Backend::name == "kqueue" && SELECTORS_HAS_KERNEL_KQUEUE;
+  static int identity(const world& now, std::size_t slot) {
+    return forgets ? now.incarnation(slot) : now.identity(slot);
+  }
 
   struct key {
     selectors::any_interest what;
@@ -197,7 +202,7 @@ class oracle {
   bool is_displaced(std::size_t slot, const world& now) const {
     if (!binds || !keys_[slot] || keys_[slot]->is_refused) return false;
     const key& one = *keys_[slot];
-    return one.is_uncertain || (one.identity != 0 && one.identity != now.identity(slot));
+    return one.is_uncertain || (one.identity != 0 && one.identity != identity(now, slot));
   }
 
   std::error_code refusal(std::size_t slot, selectors::any_interest what, bool is_new,

@@ -91,8 +91,9 @@ class player {
       oracle_.asked(slot, any_interest(detail::as_interest(what)), is_new, error, world_);
       if (!is_new || !error) is_portable_[slot] = is_portable && !error && (is_new || is_portable_[slot]);
     };
-    if constexpr (supports<Backend, trigger::edge, true>) {
+    if constexpr (supports<Backend, trigger::edge>)
       if (kind == 1) return with(edge(asked)), error;
+    if constexpr (supports<Backend, trigger::edge, true>) {
       if (kind == 2) return with(exclusive(asked - event::priority)), error;
       if (kind == 3) return with(exclusive(edge(asked - event::priority))), error;
     }

@@ -33,6 +33,8 @@ class world {
   // Zero if the number is not open.
   int identity(std::size_t slot) const noexcept { return open_[slot].identity; }
   bool is_open(std::size_t slot) const noexcept { return identity(slot) != 0; }
+  // The same, but anew each time that something is put on the number.
+  int incarnation(std::size_t slot) const noexcept { return open_[slot].incarnation; }
 
   // What poll(2) says of each number at this moment, asked for everything; POLLNVAL if it is not open.
   std::array<int, slots> look() const {
@@ -76,6 +78,7 @@ class world {
   struct reference {
     descriptor held;
     int identity = 0;
+    int incarnation = 0;
   };
 
   // Lends a number to what takes descriptors.
@@ -161,7 +164,7 @@ class world {
   // dup2(2) closes what was there.
   void place(std::size_t slot, const descriptor& what, int identity) {
     open_[slot].held.release();
-    open_[slot] = {support::dup_onto(what, number(slot)), identity};
+    open_[slot] = {support::dup_onto(what, number(slot)), identity, ++incarnations_};
   }
 
   void close(std::size_t slot) { open_[slot] = {}; }
@@ -176,7 +179,7 @@ class world {
 
   void keep_duplicate(std::size_t slot) {
     if (!is_open(slot) || kept_.size() == 6) return;
-    kept_.push_back({support::dup_above(open_[slot].held, 100), identity(slot)});
+    kept_.push_back({support::dup_above(open_[slot].held, 100), identity(slot), 0});
   }
   // By another number's, or by a duplicate that was kept, which is then given up or not.
   void replace(choices& choose, std::size_t slot) {
@@ -190,6 +193,7 @@ class world {
     if (choose.one_in(2)) kept_.erase(duplicate);
   }
 
+  int incarnations_ = 0;
   std::vector<object> objects_;
   std::array<reference, slots> open_;
   std::vector<reference> kept_;

@@ -22,17 +22,40 @@ namespace support {
 
 using namespace std::chrono_literals;
 
-// Those of the system, and the one for users' tests.
-#if SELECTORS_HAS_WINSOCK
-using backends = selectors::available_backends;
+// Those of the system, and the one for users' tests; or the one that a test program is about.
+#if defined(SELECTORS_TESTED_BACKEND)
+using system_backends = std::tuple<selectors::SELECTORS_TESTED_BACKEND>;
+using backends = system_backends;
+#elif SELECTORS_HAS_WINSOCK
+using system_backends = selectors::available_backends;
+using backends = system_backends;
 #else
+using system_backends = selectors::available_backends;
 using backends = decltype(std::tuple_cat(selectors::available_backends(), std::tuple<fed_backend>()));
 #endif
 
 template <class Backend>
 constexpr bool is_epoll = Backend::name == "epoll";
 template <class Backend>
+constexpr bool is_kqueue = Backend::name == "kqueue";
+template <class Backend>
 constexpr bool is_select = Backend::name == "select";
+// What is watched by a kernel object, which knows nothing more of a descriptor that is closed.
+template <class Backend>
+constexpr bool has_object = is_epoll<Backend> || is_kqueue<Backend>;
+// And can be made anew on the same number.
+template <class Backend>
+constexpr bool keeps_number = !is_kqueue<Backend> || SELECTORS_HAS_KERNEL_KQUEUE;
+// And keeps what was closed, if a duplicate lives.
+template <class Backend>
+constexpr bool keeps_closed = is_epoll<Backend> || (is_kqueue<Backend> && !SELECTORS_HAS_KERNEL_KQUEUE);
+
+// Whether there is a `priority` to ask for.
+template <class Backend>
+constexpr bool has_priority = [] {
+  if constexpr (requires { Backend::askable; }) return Backend::askable.contains(selectors::event::priority);
+  return true;
+}();
 
 // Error, hangup and read_hangup are what the kernel calls it, and these tests know what Linux's does; of the others
 // they ask what code sees that watches only what it asked for.

@@ -56,8 +56,9 @@ enum class notice : std::uint8_t {
 ///   native_handle      its descriptor, or the invalid handle
 ///   reserve(n, h)      room for n registrations and n entries, and for handle h
 ///   add(r)             watches r.handle for r.interest; sets r.attached or, for such a file, r.always_ready
-///   modify(r, was)     takes r.interest instead of `was`, and arms it again. On failure all is as before, or
-///                      r.attached is false: the kernel took back neither
+///   modify(r, was)     takes r.interest instead of `was`, and arms it again; or clears r.attached and sets
+///                      r.always_ready. On failure all is as before, or r.attached is false: the kernel took
+///                      back neither
 ///   remove(r)          clears r.attached; false if the kernel cannot confirm that it has forgotten the token
 ///   wait(t)            fills the entries and returns their number, or -1 and errno, which on Windows may be a code
 ///                      of Winsock. Not 0 before t has passed; std::chrono::nanoseconds::max() never does
@@ -65,7 +66,8 @@ enum class notice : std::uint8_t {
 ///   entries            what the last wait found, of which `token` says whose it is, `events` what it is, and
 ///   bits(entry)        the same as far as it is read, priority and write alone; more than these if there is more
 ///
-/// It may also have `note(what)`, noexcept, and is told of each `notice` then.
+/// It may also have `askable`, an event_mask: what of read, write and priority it can watch, if not all; else is refused
+/// with errc::invalid_events. And `note(what)`, noexcept: then it is told of each `notice`.
 // clang-format off
 template <class Backend>
 concept selector_backend =

@@ -126,8 +126,10 @@ class core {
   }
 
   static bool is_askable(any_interest what) noexcept {
-    const event_bits bits = mask_bits::of(what.events);
-    return (bits & ~askable_bits) == 0 && !(what.exclusive && what.events.contains(event::priority));
+    event_bits allowed = askable_bits;
+    if constexpr (requires { Backend::askable; }) allowed = mask_bits::of(Backend::askable);
+    if (what.exclusive) allowed &= ~mask_bits::of(event::priority);
+    return (mask_bits::of(what.events) & ~allowed) == 0;
   }
 
   // Whether and as what an entry is told, were it reached now; nothing is changed.

@@ -9,10 +9,13 @@
 //   SELECTORS_HAS_FORK      a process can be copied, selectors and all
 //   SELECTORS_HAS_EVENTFD   eventfd(2)
 //
+//   SELECTORS_HAS_KERNEL_KQUEUE   kqueue(2) is the kernel's own: it forgets what is closed, no child inherits it, and
+//                                 dup2(2) moves it
 //   SELECTORS_POLL_REFUSES_FILES      poll(2) takes neither devices nor directories
 //   SELECTORS_PSELECT_HAS_TWO_NAMES   pselect(2) takes no descriptor beyond FD_SETSIZE, but another of its names does
 //
-// A program on Linux that links libkqueue, and finds its <sys/event.h>, says so by SELECTORS_LIBKQUEUE.
+// A program on Linux that links libkqueue, and finds its <sys/event.h>, says so by SELECTORS_LIBKQUEUE; 0 says that what
+// it links behaves as a kernel does.
 
 #if defined(__linux__)
 #define SELECTORS_HAS_EPOLL 1
@@ -67,6 +70,12 @@
 #define SELECTORS_POLL_REFUSES_FILES 1
 #else
 #define SELECTORS_POLL_REFUSES_FILES 0
+#endif
+
+#if SELECTORS_HAS_KQUEUE && defined(SELECTORS_LIBKQUEUE)
+#define SELECTORS_HAS_KERNEL_KQUEUE (!SELECTORS_LIBKQUEUE)
+#else
+#define SELECTORS_HAS_KERNEL_KQUEUE SELECTORS_HAS_KQUEUE
 #endif
 
 // With -fno-exceptions only the error_code forms of the interface exist.

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/detail/platform.hpp>
+
+#if SELECTORS_HAS_KQUEUE
+
+#include <selectors/backend/concept.hpp>
+#include <selectors/event.hpp>
+#include <selectors/handle.hpp>
+
+#include <sys/types.h>
+
+#include <sys/event.h>
+#include <time.h>
+
+#include <cerrno>
+#include <cstddef>
+
+// What the kqueue backend asks of kevent(2), in the types of whichever system this is.
+namespace selectors::detail {
+
+using kernel_event = struct ::kevent;
+
+// Counts are int, but size_t on NetBSD.
+template <class Count>
+int call_kevent(int (*call)(int, const kernel_event*, Count, kernel_event*, Count, const timespec*),
+                native_handle_type kqueue, const kernel_event* changes, std::size_t change_count,
+                kernel_event* events, std::size_t room, const timespec* timeout) noexcept {
+  return call(kqueue, changes, static_cast<Count>(change_count), events, static_cast<Count>(room), timeout);
+}
+
+inline registration* token_of(const kernel_event& e) noexcept {
+  return reinterpret_cast<registration*>(e.udata);  // NOLINT(performance-no-int-to-ptr): an integer on some
+}
+
+// What one handle is watched for is a set of filters, each named by the event that it tells:
+//
+//   read       EVFILT_READ
+//   write      EVFILT_WRITE
+//   priority   EVFILT_EXCEPT with NOTE_OOB, on macOS, OpenBSD and DragonFly
+//
+inline constexpr event_bits read_filter = mask_bits::of(event::read);
+inline constexpr event_bits write_filter = mask_bits::of(event::write);
+#if defined(EVFILT_EXCEPT) && defined(NOTE_OOB)
+inline constexpr event_bits priority_filter = mask_bits::of(event::priority);
+#else
+inline constexpr event_bits priority_filter = 0;
+#endif
+inline constexpr event_bits every_filter = read_filter | write_filter | priority_filter;
+
+// All changes of one call to the filters of one handle, in one kevent(2): with EV_RECEIPT, each answers for itself, in
+// its place; and with no room for more the call does not wait.
+class kqueue_changes {
+ public:
+  explicit kqueue_changes(registration& r) noexcept : who_(&r) {}
+
+  void remove(event_bits filters) noexcept { append(filters, flags(EV_DELETE)); }
+  void add(event_bits filters, trigger mode) noexcept {
+    append(filters, mode == trigger::edge ? flags(EV_ADD | EV_CLEAR) : flags(EV_ADD));
+  }
+
+  // After an interruption all of them have been applied, says kevent(2), but nothing is known of how: so once more, and
+  // what is gone by then was removed.
+  void submit(native_handle_type kqueue) noexcept {
+    if (count_ == 0) return;
+    kernel_event events[most];
+    const timespec at_once{};
+    bool interrupted = false;
+    int result = 0;
+    do {
+      interrupted = interrupted || result < 0;
+      for (std::size_t i = 0; i != count_; ++i) events[i] = event_of(changes_[i]);
+      result = detail::call_kevent(::kevent, kqueue, events, count_, events, count_, &at_once);
+    } while (result < 0 && errno == EINTR);
+    for (std::size_t i = 0; i != count_; ++i) {
+      change& one = changes_[i];
+      // Of a receipt's flags only EV_ERROR is the same everywhere.
+      if (result < 0)
+        one.error = errno;
+      else
+        one.error = (events[i].flags & EV_ERROR) != 0 ? static_cast<int>(events[i].data) : 0;
+      if (interrupted && one.error == ENOENT && !one.is_addition()) one.error = 0;
+    }
+  }
+
+  event_bits added() const noexcept { return done(true); }
+  event_bits removed() const noexcept { return done(false); }
+  // Why the first that was refused was, or 0; of some filters, or of all.
+  int error(event_bits filters = every_filter) const noexcept {
+    for (std::size_t i = 0; i != count_; ++i)
+      if (changes_[i].error != 0 && (changes_[i].filter & filters) != 0) return changes_[i].error;
+    return 0;
+  }
+
+ private:
+  using flags = decltype(kernel_event::flags);
+  static constexpr std::size_t most = 6;  // three filters away, and three to come
+
+  struct change {
+    event_bits filter;
+    flags action;
+    int error;
+    bool is_addition() const noexcept { return (action & EV_ADD) != 0; }
+  };
+
+  void append(event_bits filters, flags action) noexcept {
+    for (const event_bits filter : {read_filter, write_filter, priority_filter})
+      if ((filters & filter) != 0) changes_[count_++] = {filter, action, 0};
+  }
+
+  event_bits done(bool additions) const noexcept {
+    event_bits filters = 0;
+    for (std::size_t i = 0; i != count_; ++i)
+      if (changes_[i].error == 0 && changes_[i].is_addition() == additions) filters |= changes_[i].filter;
+    return filters;
+  }
+
+  // The fields have other types on each system.
+  kernel_event event_of(const change& from) const noexcept {
+    kernel_event e{};
+    e.ident = static_cast<decltype(e.ident)>(who_->handle);
+    e.filter = static_cast<decltype(e.filter)>(from.filter == read_filter ? EVFILT_READ : EVFILT_WRITE);
+#if defined(EVFILT_EXCEPT) && defined(NOTE_OOB)
+    if (from.filter == priority_filter) {
+      e.filter = static_cast<decltype(e.filter)>(EVFILT_EXCEPT);
+      e.fflags = static_cast<decltype(e.fflags)>(NOTE_OOB);
+    }
+#endif
+    e.flags = static_cast<flags>(from.action | EV_RECEIPT);
+    e.udata = reinterpret_cast<decltype(e.udata)>(who_);
+    return e;
+  }
+
+  registration* who_;
+  std::size_t count_ = 0;
+  change changes_[most] = {};
+};
+
+}  // namespace selectors::detail
+
+#endif

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "system_calls.hpp"
+#include "wrap.hpp"
+
+#include <poll.h>
+#include <sys/event.h>
+
+#include <cerrno>
+#include <cstddef>
+
+// The calls that the kqueue backend makes beside those of the others.
+
+// NOLINTBEGIN(bugprone-reserved-identifier)
+WRAP(int, kqueue, ())
+WRAP(int, dup2, (int from, int to), from, to)
+WRAP(int, poll, (pollfd * watched, nfds_t count, int timeout), watched, count, timeout)
+
+// Not a terminal, then.
+extern "C" int __real_isatty(int handle);
+extern "C" int __wrap_isatty(int handle);
+extern "C" int __wrap_isatty(int handle) { return support::fails("isatty") ? 0 : __real_isatty(handle); }
+
+// An error of a change is told by its receipt, here the last one's. What is closed is gone; and after an interruption
+// all has been applied: kqueue(2).
+extern "C" int __real_kevent(int kq, const struct kevent* changes, kqueue_double_count change_count, struct kevent* events,
+                             kqueue_double_count room, const timespec* timeout);
+extern "C" int __wrap_kevent(int kq, const struct kevent* changes, kqueue_double_count change_count, struct kevent* events,
+                             kqueue_double_count room, const timespec* timeout);
+extern "C" int __wrap_kevent(int kq, const struct kevent* changes, kqueue_double_count change_count, struct kevent* events,
+                             kqueue_double_count room, const timespec* timeout) {
+  if (!support::fails("kevent")) return __real_kevent(kq, changes, change_count, events, room, timeout);
+  const int error = errno;
+  if (change_count == 0) return -1;
+  const auto last = static_cast<std::size_t>(change_count) - 1;
+  const bool is_gone = (error == EBADF || error == ENOENT) && (changes[last].flags & EV_DELETE) != 0;
+  struct kevent receipt = changes[last];
+  const bool all = is_gone || error == EINTR;
+  if (all || last != 0) {
+    const auto count = static_cast<kqueue_double_count>(last + (all ? 1 : 0));
+    const int told = __real_kevent(kq, changes, count, events, count, timeout);
+    if (told != static_cast<int>(count)) return told;
+  }
+  if (error == EINTR) {
+    errno = EINTR;
+    return -1;
+  }
+  receipt.flags = EV_ERROR;
+  receipt.data = error;
+  events[last] = receipt;
+  return static_cast<int>(change_count);
+}
+// NOLINTEND(bugprone-reserved-identifier)
