@@ -96,8 +96,10 @@ class kqueue_backend {
     return fits ? failure() : failure::memory();
   }
 
-  // Files are always ready, as poll(2) says; to the filters of kqueue(2) they are not, or not supported.
+  // Files are always ready, as poll(2) says; to the filters of kqueue(2) they are not, or not supported. A number that
+  // was closed may be that of the queue itself by now, which would wake it for ever.
   failure add(registration& r) noexcept {
+    if (r.handle == kqueue_) return failure::system("kevent", EINVAL);
     struct stat about{};
     if (::fstat(r.handle, &about) < 0 && errno != EOPNOTSUPP) return failure::system("fstat", errno);
     r.slot = S_ISSOCK(about.st_mode) ? is_socket : 0;
