@@ -70,7 +70,7 @@ class scripted_backend {
   static constexpr bool supports(trigger mode, bool exclusive) noexcept {
     return mode != trigger::oneshot || !exclusive;
   }
-  static bool is_open(native_handle_type handle) noexcept { return handle >= 0; }
+  static bool is_open(native_handle_type handle) noexcept { return detail::is_valid(handle); }
 
   // ---- the script -----------------------------------------------------------------------------------------
 

@@ -18,10 +18,10 @@ namespace {
 
 // Knows its key, and is found out when it is used after its end.
 struct identity {
-  explicit identity(int number) : handle(number) {}
+  explicit identity(native_handle_type number) : handle(number) {}
   identity(identity&& other) noexcept : handle(other.handle) {}
-  ~identity() { handle = -1; }
-  int handle;
+  ~identity() { handle = detail::invalid_handle; }
+  native_handle_type handle;
 };
 
 template <class Backend>
@@ -35,14 +35,14 @@ class chaos {
     for (int i = 0; i != 10; ++i) numbers_.push_back(dup_above(sources_[0].first, 300 + 3 * i).release());
   }
   ~chaos() {
-    for (const int number : numbers_) ::close(number);
+    for (const auto number : numbers_) close_number(number);
   }
 
   void step() {
-    const int number = numbers_[below(numbers_.size())];
+    const auto number = numbers_[below(numbers_.size())];
     std::error_code error;
     switch (below(12)) {
-      case 0: ::close(number); break;
+      case 0: close_number(number); break;
       case 1: dup_onto(sources_[below(sources_.size())].first, number).release(); break;
       case 2: keep_duplicate(number); break;
       case 3:
@@ -85,21 +85,20 @@ class chaos {
     call(asked);
   }
 
-  void keep_duplicate(int number) {
-    if (const int duplicate = ::fcntl(number, F_DUPFD_CLOEXEC, 400); duplicate >= 0)
-      duplicates_.emplace_back(duplicate);
+  void keep_duplicate(native_handle_type number) {
+    if (is_open(number)) duplicates_.push_back(dup_number_above(number, 400));
   }
-  void register_(int number) {
+  void register_(native_handle_type number) {
     std::error_code error;
     with_random_interest([&](auto what) { sel_.register_(number, what, identity(number), error); });
   }
-  void modify(int number) {
+  void modify(native_handle_type number) {
     std::error_code error;
     with_random_interest([&](auto what) { sel_.modify(number, what, error); });
   }
 
   void select() {
-    std::set<int> told;
+    std::set<native_handle_type> told;
     const bool leaves = below(3) == 0;
     for (auto [key, events] : sel_.select(0s)) {
       REQUIRE(told.insert(key.handle()).second);
@@ -109,18 +108,18 @@ class chaos {
       REQUIRE_FALSE(key.events().empty());
       REQUIRE(((events & askable) - key.events()).empty());
       if (leaves && below(2) == 0) return;
-      const int other = numbers_[below(numbers_.size())];
+      const auto other = numbers_[below(numbers_.size())];
       std::error_code error;
       if (below(4) == 0) sel_.unregister(other, error);
       if (below(4) == 0) register_(other);
       if (below(4) == 0) modify(other);
-      if (below(8) == 0) ::close(other);
+      if (below(8) == 0) close_number(other);
     }
   }
 
   std::mt19937 random_;
   std::vector<socket_pair> sources_;
-  std::vector<int> numbers_;  // of descriptors that come and go
+  std::vector<native_handle_type> numbers_;  // of descriptors that come and go
   std::vector<descriptor> duplicates_;
   selector<identity, Backend> sel_;
 };

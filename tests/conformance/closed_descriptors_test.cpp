@@ -19,7 +19,7 @@ struct with_closed {
   selector<int, Backend> sel;
   pipe_ends live = make_pipe();
   pipe_ends closed = make_pipe();
-  int number = closed.reader.get();
+  native_handle_type number = closed.reader.get();
 
   explicit with_closed(event_mask what = event::read) {
     sel.register_(live.reader, event::read, 1);
@@ -106,7 +106,7 @@ TEMPLATE_LIST_TEST_CASE("many closed descriptors and many ready ones are told in
   readiness expected;
   for (std::size_t i = 0; i != pipes.size(); ++i) {
     auto& [reader, writer] = pipes[i];
-    const int number = reader.get();
+    const auto number = reader.get();
     sel.register_(number, event::read);
     write_byte(writer);
     expected[number] = event::read;

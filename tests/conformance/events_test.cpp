@@ -114,7 +114,7 @@ TEMPLATE_LIST_TEST_CASE("a reset is seen by readers and by writers", "[events]",
   auto [client, server] = make_tcp_pair();
   fill(server);
   const linger at_once{1, 0};
-  checked(::setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), "setsockopt");
+  set_option(client, SOL_SOCKET, SO_LINGER, at_once);
   client.close();
   selector<void, TestType> sel;
   sel.register_(server, event::write);

@@ -116,7 +116,7 @@ TEMPLATE_LIST_TEST_CASE("a one-shot file is told once for each register_ and mod
 TEMPLATE_LIST_TEST_CASE("a file that was closed is told once, as an error", "[files]", backends) {
   selector<void, TestType> sel;
   descriptor file = null_device();
-  const int number = file.get();
+  const auto number = file.get();
   sel.register_(file, event::write);
   expect_ready(sel, {{number, event::write}});
   file.close();
@@ -135,7 +135,7 @@ TEMPLATE_LIST_TEST_CASE("a file that was closed is told once, though an edge is 
   if constexpr (supports<TestType, trigger::edge>) {
     selector<void, TestType> sel;
     descriptor file = null_device();
-    const int number = file.get();
+    const auto number = file.get();
     sel.register_(file, edge(event::write));
     file.close();
     expect_ready(sel, {{number, event::write | event::error}});

@@ -19,7 +19,7 @@ namespace {
 struct leaked_pipe {
   pipe_ends pipe = make_pipe();
   descriptor duplicate = dup_of(pipe.reader);
-  int number = pipe.reader.get();
+  native_handle_type number = pipe.reader.get();
 
   leaked_pipe() { write_byte(pipe.writer); }
   void close() { pipe.reader.close(); }
@@ -33,7 +33,7 @@ TEMPLATE_LIST_TEST_CASE("a leaked registration that is unregistered neither spin
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read, std::make_unique<int>(1));
   leaked.close();
-  const int before = sel.native_handle();
+  const auto before = sel.native_handle();
   sel.unregister(leaked.number);
   for (int i = 0; i != 3; ++i) expect_idle_for(sel, 20ms);
   CHECK(sel.native_handle() == before);
@@ -149,7 +149,7 @@ TEMPLATE_LIST_TEST_CASE("a key whose number changed its file back is reported on
   sel.register_(a.number, event::read, 2);
   const descriptor number = dup_onto(a.duplicate, a.number);  // and a's again, while b is registered
   if (GENERATE(true, false)) {
-    sel.modify(number, event::read | event::write);
+    sel.modify(number, event::read | event::priority);
   } else if constexpr (supports<TestType, trigger::level, true>) {
     sel.modify(number, exclusive(event::read));
   }
@@ -174,7 +174,7 @@ TEMPLATE_LIST_TEST_CASE("a thousand leaked registrations disturb nobody", "[ghos
     descriptor one = dup_of(source.duplicate);
     duplicates.push_back(dup_of(one));
     sel.register_(one, event::read, 1);
-    const int number = one.get();
+    const auto number = one.get();
     one.close();
     sel.unregister(number);
     if (i % 100 == 0) expect_idle(sel);
@@ -231,7 +231,7 @@ TEMPLATE_LIST_TEST_CASE("a key that healing cannot add is told once, as an error
     selector<void, TestType> sel;
     auto closed = make_pipe();
     leaked_pipe leaked;
-    const int number = closed.reader.get();
+    const auto number = closed.reader.get();
     sel.register_(number, event::read);
     sel.register_(leaked.number, event::read);
     closed.reader.close();
@@ -243,6 +243,7 @@ TEMPLATE_LIST_TEST_CASE("a key that healing cannot add is told once, as an error
   }
 }
 
+#if !SELECTORS_HAS_WINSOCK
 TEMPLATE_LIST_TEST_CASE("healing works without a free descriptor", "[ghosts]", backends) {
   selector<void, TestType> sel;
   auto live = make_pipe();
@@ -262,6 +263,7 @@ TEMPLATE_LIST_TEST_CASE("healing works without a free descriptor", "[ghosts]", b
   write_byte(live.writer);
   expect_ready(sel, {{live.reader.get(), event::read}});
 }
+#endif
 
 TEMPLATE_LIST_TEST_CASE("selectors nest", "[ghosts]", backends) {
   if constexpr (is_epoll<TestType>) {
@@ -290,16 +292,18 @@ TEMPLATE_LIST_TEST_CASE("a key resumed after a silent leak is watched, whatever 
   sel.modify(leaked.number, {});
   const descriptor again = dup_onto(quiet.reader, leaked.number);
   sel.modify(again, event::read);
-  const descriptor file(checked(::open("/dev/null", O_RDWR | O_CLOEXEC), "open"));
   SECTION("nothing") { expect_ready(sel, {{again.get(), event::read}}); }
   SECTION("a key is unregistered") {
     sel.unregister(other.reader);
     expect_ready(sel, {{again.get(), event::read}});
   }
+#if !SELECTORS_HAS_WINSOCK
   SECTION("a file is registered") {
+    const descriptor file(checked(::open("/dev/null", O_RDWR | O_CLOEXEC), "open"));
     sel.register_(file, event::read);
     for (int i = 0; i != 2; ++i) expect_ready(sel, {{again.get(), event::read}, {file.get(), event::read}});
   }
+#endif
 }
 
 TEMPLATE_LIST_TEST_CASE("a removal that the kernel may have mistaken makes no place for the next key",

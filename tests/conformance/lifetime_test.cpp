@@ -32,7 +32,7 @@ struct witness {
 
 struct owner {
   descriptor socket;
-  int native_handle() const noexcept { return socket.get(); }
+  native_handle_type native_handle() const noexcept { return socket.get(); }
 };
 
 }  // namespace
@@ -97,7 +97,7 @@ TEMPLATE_LIST_TEST_CASE("a handler may close or clear its selector and run on", 
 TEMPLATE_LIST_TEST_CASE("select destroys retired keys before it waits", "[lifetime]", backends) {
   selector<owner, TestType> sel;
   auto [ours, theirs] = make_socket_pair();
-  const int number = ours.get();
+  const auto number = ours.get();
   sel.register_(event::read, owner{std::move(ours)});
   selector<void, TestType> peer;
   peer.register_(theirs, event::read);
@@ -173,17 +173,19 @@ TEMPLATE_LIST_TEST_CASE("references to keys stay valid while registered, through
 
 namespace {
 
+constexpr native_handle_type none = detail::invalid_handle;
+
 // Data whose destructor uses the selector.
 template <class Backend>
 struct busy {
   using selector_type = selector<std::unique_ptr<busy>, Backend>;
   selector_type* sel;
-  int unregisters, modifies, registers;
+  native_handle_type unregisters, modifies, registers;
   ~busy() {
     std::error_code error;
-    if (unregisters >= 0) sel->unregister(unregisters, error);
-    if (modifies >= 0) sel->modify(modifies, event::read | event::write, error);
-    if (registers >= 0) sel->register_(registers, event::read, std::unique_ptr<busy>(), error);
+    if (unregisters != none) sel->unregister(unregisters, error);
+    if (modifies != none) sel->modify(modifies, event::read | event::write, error);
+    if (registers != none) sel->register_(registers, event::read, std::unique_ptr<busy>(), error);
   }
 };
 
@@ -194,8 +196,8 @@ TEMPLATE_LIST_TEST_CASE("the destructor of data may use the selector", "[lifetim
   typename data::selector_type sel;
   auto pipes = make_pipes(4);
   const auto number = [&](std::size_t i) { return pipes[i].reader.get(); };
-  auto chained = std::unique_ptr<data>(new data{&sel, -1, -1, number(3)});
-  sel.register_(number(0), event::read, std::unique_ptr<data>(new data{&sel, number(1), number(2), -1}));
+  auto chained = std::unique_ptr<data>(new data{&sel, none, none, number(3)});
+  sel.register_(number(0), event::read, std::unique_ptr<data>(new data{&sel, number(1), number(2), none}));
   sel.register_(number(1), event::read, std::move(chained));
   sel.register_(number(2), event::read, nullptr);
   sel.unregister(number(0));
@@ -214,7 +216,8 @@ TEMPLATE_LIST_TEST_CASE("the data of a closed selector may try to use it when it
   auto pipes = make_pipes(2);
   typename data::selector_type sel;
   for (auto& [reader, writer] : pipes)
-    sel.register_(reader, event::read, std::unique_ptr<data>(new data{&sel, pipes[0].reader.get(), -1, 0}));
+    sel.register_(reader, event::read,
+                  std::unique_ptr<data>(new data{&sel, pipes[0].reader.get(), none, pipes[1].reader.get()}));
 }
 
 TEMPLATE_LIST_TEST_CASE("assigning over a selector lets what it held live on in the other", "[lifetime]",

@@ -82,7 +82,7 @@ TEMPLATE_LIST_TEST_CASE("reopen without a free descriptor leaves all as it was",
     sel.register_(reader, oneshot(event::read));
   }
   for ([[maybe_unused]] auto one : sel.select()) break;
-  const int handle = sel.native_handle();
+  const auto handle = sel.native_handle();
   {
     const exhausted_descriptors none;
     const std::error_code error = error_of([&](auto& refused) { sel.reopen(refused); });

@@ -18,7 +18,7 @@ template <class Selector>
 void expect_closed(Selector& sel) {
   auto pipe = make_pipe();
   CHECK_FALSE(sel.is_open());
-  CHECK(sel.native_handle() == -1);
+  CHECK(sel.native_handle() == detail::invalid_handle);
   CHECK(sel.empty());
   CHECK(sel.begin() == sel.end());
   CHECK_FALSE(sel.contains(pipe.reader));
@@ -63,7 +63,7 @@ TEMPLATE_LIST_TEST_CASE("a selector moves with its keys, and leaves a closed one
   auto pipe = make_pipe();
   write_byte(pipe.writer);
   first.register_(pipe.reader, event::read, 9);
-  const int handle = first.native_handle();
+  const auto handle = first.native_handle();
   selector<int, TestType> second(std::move(first));
   CHECK(second.native_handle() == handle);
   CHECK(second.at(pipe.reader).data() == 9);
@@ -97,7 +97,7 @@ TEMPLATE_LIST_TEST_CASE("a selector moved to itself stays as it was", "[moving]"
 
 TEMPLATE_LIST_TEST_CASE("assigning over a selector closes its kernel object", "[moving]", backends) {
   selector<int, TestType> first, second;
-  const int handle = first.native_handle();
+  const auto handle = first.native_handle();
   first = std::move(second);
   if (is_epoll<TestType>) CHECK_FALSE(is_open(handle));
   expect_closed(second);
@@ -127,7 +127,7 @@ TEMPLATE_LIST_TEST_CASE("reopen arms again what was armed", "[moving]", backends
   sel.register_(pipes[1].reader, oneshot(event::read));
   sel.register_(pipes[2].reader, event::read);
   sel.register_(pipes[3].reader, event_mask());
-  const int handle = sel.native_handle();
+  const auto handle = sel.native_handle();
   sel.reopen();
   CHECK(sel.native_handle() == handle);
   expect_ready(sel, {{pipes[1].reader.get(), event::read}, {pipes[2].reader.get(), event::read}});

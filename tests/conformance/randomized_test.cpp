@@ -89,12 +89,12 @@ class machine {
   }
 
   void register_(watched& one) {
-    const int handle = one.pair.first.get();
+    const auto handle = one.pair.first.get();
     if (model_.count(handle) != 0) return;
     with_random_interest(one, [&](auto what) { sel_.register_(handle, what, handle); });
   }
   void modify(watched& one) {
-    const int handle = one.pair.first.get();
+    const auto handle = one.pair.first.get();
     if (model_.count(handle) == 0) return;
     with_random_interest(one, [&](auto what) { sel_.modify(handle, what); });
   }
@@ -103,7 +103,7 @@ class machine {
   }
 
   // What a handle would report if it was reached now, having been found ready for `found`.
-  event_mask expected(int handle, event_mask found) {
+  event_mask expected(native_handle_type handle, event_mask found) {
     const auto key = model_.find(handle);
     return key == model_.end() || !key->second.armed ? event_mask() : found & key->second.asked;
   }
@@ -117,7 +117,7 @@ class machine {
     const bool leaves = below(4) == 0;
     readiness told;
     for (auto [key, events] : sel_.select(0s)) {
-      const int handle = key.handle();
+      const auto handle = key.handle();
       REQUIRE(key.data() == handle);
       REQUIRE(told.emplace(handle, events).second);
       REQUIRE(found.count(handle) == 1);
@@ -142,8 +142,8 @@ class machine {
 
   std::mt19937 random_;
   std::vector<watched> sockets_;
-  std::map<int, expected_key> model_;
-  selector<int, Backend> sel_;
+  std::map<native_handle_type, expected_key> model_;
+  selector<native_handle_type, Backend> sel_;
 };
 
 }  // namespace

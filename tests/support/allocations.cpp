@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "allocations.hpp"
 
+#include <selectors/detail/platform.hpp>
+
 #include <atomic>
 #include <cstdlib>
 #include <limits>
 #include <new>
+
+#if SELECTORS_HAS_WINSOCK
+#include <malloc.h>
+#endif
 
 namespace {
 
@@ -23,8 +29,12 @@ void* allocate(std::size_t size, std::size_t alignment) noexcept {
   }
   if (left != unlimited) --left;
   ++live;
+#if SELECTORS_HAS_WINSOCK  // whose C library has no aligned_alloc, and frees what is aligned by another call
+  return ::_aligned_malloc(size == 0 ? 1 : size, alignment);
+#else
   if (alignment <= alignof(std::max_align_t)) return std::malloc(size == 0 ? 1 : size);
   return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+#endif
 }
 
 void* allocate_or_throw(std::size_t size, std::size_t alignment) {
@@ -34,7 +44,11 @@ void* allocate_or_throw(std::size_t size, std::size_t alignment) {
 
 void release(void* memory) noexcept {
   if (memory != nullptr) --live;
+#if SELECTORS_HAS_WINSOCK
+  ::_aligned_free(memory);
+#else
   std::free(memory);
+#endif
 }
 
 constexpr std::size_t usual = alignof(std::max_align_t);

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/detail/platform.hpp>
+
+#if SELECTORS_HAS_WINSOCK
+#include "descriptors_winsock.hpp"
+#else
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -43,6 +49,8 @@ class descriptor {
   int number_ = -1;
 };
 
+inline void close_number(int number) noexcept { ::close(number); }
+
 struct pipe_ends {
   descriptor reader, writer;
 };
@@ -67,6 +75,11 @@ inline socket_pair make_socket_pair() {
   int ends[2];
   checked(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), "socketpair");
   return {descriptor(ends[0]), descriptor(ends[1])};
+}
+
+template <class Value>
+void set_option(const descriptor& socket, int level, int name, const Value& value) {
+  checked(::setsockopt(socket.get(), level, name, &value, sizeof value), "setsockopt");
 }
 
 inline descriptor make_socket(int type = SOCK_STREAM) {
@@ -136,9 +149,10 @@ inline void drain(const descriptor& from) {
 }
 
 inline descriptor dup_of(const descriptor& of) { return descriptor(checked(::dup(of.get()), "dup")); }
-inline descriptor dup_above(const descriptor& of, int least) {
-  return descriptor(checked(::fcntl(of.get(), F_DUPFD_CLOEXEC, least), "fcntl"));
+inline descriptor dup_number_above(int of, int least) {
+  return descriptor(checked(::fcntl(of, F_DUPFD_CLOEXEC, least), "fcntl"));
 }
+inline descriptor dup_above(const descriptor& of, int least) { return dup_number_above(of.get(), least); }
 // Puts another reference to what `of` refers to on a number; whatever that number was is closed.
 inline descriptor dup_onto(const descriptor& of, int number) {
   return descriptor(checked(::dup2(of.get(), number), "dup2"));
@@ -183,3 +197,5 @@ class exhausted_descriptors {
 };
 
 }  // namespace support
+
+#endif

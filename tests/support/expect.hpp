@@ -2,9 +2,12 @@
 #pragma once
 
 #include "catch.hpp"
-#include "fed_backend.hpp"
 
 #include <selectors/selectors.hpp>
+
+#if !SELECTORS_HAS_WINSOCK
+#include "fed_backend.hpp"
+#endif
 
 #include <algorithm>
 #include <chrono>
@@ -20,7 +23,11 @@ namespace support {
 using namespace std::chrono_literals;
 
 // Those of the system, and the one for users' tests.
+#if SELECTORS_HAS_WINSOCK
+using backends = selectors::available_backends;
+#else
 using backends = decltype(std::tuple_cat(selectors::available_backends(), std::tuple<fed_backend>()));
+#endif
 
 template <class Backend>
 constexpr bool is_epoll = Backend::name == "epoll";
@@ -29,7 +36,12 @@ constexpr bool is_select = Backend::name == "select";
 
 constexpr auto askable = selectors::event::read | selectors::event::write | selectors::event::priority;
 
-using readiness = std::map<int, selectors::event_mask>;
+// A number as a handle, whatever the type of handles.
+constexpr selectors::native_handle_type number_of(int number) noexcept {
+  return static_cast<selectors::native_handle_type>(number);
+}
+
+using readiness = std::map<selectors::native_handle_type, selectors::event_mask>;
 
 inline std::string text_of(const readiness& all) {
   std::string text = "{";

@@ -53,7 +53,7 @@ TEST_CASE("a counting backend counts heals", "[counters][native]") {
   const descriptor duplicate = dup_of(pipe.reader);
   write_byte(pipe.writer);
   sel.register_(pipe.reader, event::read);
-  const int number = pipe.reader.get();
+  const auto number = pipe.reader.get();
   pipe.reader.close();
   sel.unregister(number);
   expect_idle(sel);
@@ -110,7 +110,7 @@ struct ghost {
   explicit ghost(selector<void, counting<epoll_backend>>& sel) {
     write_byte(pipe.writer);
     sel.register_(pipe.reader, event::read);
-    const int number = pipe.reader.get();
+    const auto number = pipe.reader.get();
     pipe.reader.close();
     sel.unregister(number);
   }
@@ -145,7 +145,7 @@ TEST_CASE("a closed selector has nothing to heal when it is opened again", "[cou
   auto pipe = make_pipe();
   const descriptor duplicate = dup_of(pipe.reader);
   sel.register_(pipe.reader, event::read);
-  const int number = pipe.reader.get();
+  const auto number = pipe.reader.get();
   pipe.reader.close();
   sel.modify(number, {});
   const descriptor again = dup_onto(duplicate, number);

@@ -53,7 +53,11 @@ TEST_CASE("a failure becomes the error_code of its origin", "[error]") {
   CHECK(failure(errc::closed).call() == nullptr);
   const failure refused = failure::system("epoll_ctl", EPERM);
   CHECK(refused);
-  CHECK(refused.code() == std::error_code(EPERM, std::system_category()));
+  CHECK(refused.code() == std::errc::operation_not_permitted);
+#if !SELECTORS_HAS_WINSOCK  // where the system's numbers are not these
+  CHECK(refused.code().category() == std::system_category());
+#endif
   CHECK(refused.call() == std::string("epoll_ctl"));
+  CHECK(failure::not_open().code() == std::errc::bad_file_descriptor);
   CHECK(failure::memory().code() == std::errc::not_enough_memory);
 }

@@ -28,8 +28,8 @@ using scripted_selector = selector<int, scripted_backend>;
 // A selector with the handles 3 and 4, and its script.
 struct scripted {
   scripted() {
-    sel.register_(3, event::read, 30);
-    sel.register_(4, event::read | event::write, 40);
+    sel.register_(number_of(3), event::read, 30);
+    sel.register_(number_of(4), event::read | event::write, 40);
   }
   scripted_selector sel;
   scripted_backend& script = sel.backend();
@@ -57,7 +57,7 @@ TEST_CASE("a pulse is reported by one wait", "[testing]") {
   expect_idle(one.sel);
   one.script.pulse(3, event::write);  // not asked for: kept for who does
   expect_idle(one.sel);
-  one.sel.modify(3, event::write);
+  one.sel.modify(number_of(3), event::write);
   expect_ready(one.sel, {{3, event::write}});
   expect_idle(one.sel);
 }
@@ -113,16 +113,16 @@ TEST_CASE("an action that is due when the timeout ends is not too late", "[testi
 TEST_CASE("edges are told once a change, one-shots once a modify", "[testing]") {
   scripted_selector sel;
   auto& script = sel.backend();
-  sel.register_(3, edge(event::read), 30);
-  sel.register_(4, oneshot(event::read), 40);
+  sel.register_(number_of(3), edge(event::read), 30);
+  sel.register_(number_of(4), oneshot(event::read), 40);
   script.set_ready(3, event::read);
   script.set_ready(4, event::read);
   expect_ready(sel, {{3, event::read}, {4, event::read}});
   expect_idle(sel);
   script.set_ready(3, event::read);
   expect_ready(sel, {{3, event::read}});
-  sel.modify(3, edge(event::read));
-  sel.modify(4, oneshot(event::read));
+  sel.modify(number_of(3), edge(event::read));
+  sel.modify(number_of(4), oneshot(event::read));
   expect_ready(sel, {{3, event::read}, {4, event::read}});
   expect_idle(sel);
 }
@@ -137,17 +137,17 @@ TEST_CASE("what is scripted to fail fails as often as was said", "[testing]") {
   const auto refused = [&](auto call) { return error_of(call) == std::errc::permission_denied; };
   one.script.refuse(operation::add, EACCES, 2);
   for (int times = 0; times != 2; ++times)
-    CHECK(refused([&](auto& error) { one.sel.register_(5, event::read, 50, error); }));
-  one.sel.register_(5, event::read, 50);
+    CHECK(refused([&](auto& error) { one.sel.register_(number_of(5), event::read, 50, error); }));
+  one.sel.register_(number_of(5), event::read, 50);
   one.script.refuse(operation::modify, EACCES);
-  CHECK(refused([&](auto& error) { one.sel.modify(5, event::write, error); }));
-  one.sel.modify(5, event::write);
+  CHECK(refused([&](auto& error) { one.sel.modify(number_of(5), event::write, error); }));
+  one.sel.modify(number_of(5), event::write);
   one.script.refuse(operation::wait, EACCES);
   CHECK(refused([&](auto& error) { one.sel.select(error); }));
   one.script.refuse(operation::reopen, EACCES);
   CHECK(refused([&](auto& error) { one.sel.reopen(error); }));
   one.script.refuse(operation::reserve, 0);
-  CHECK(error_of([&](auto& error) { one.sel.register_(6, event::read, 60, error); }) ==
+  CHECK(error_of([&](auto& error) { one.sel.register_(number_of(6), event::read, 60, error); }) ==
         std::errc::not_enough_memory);
   one.sel.close();
   one.script.refuse(operation::open, EACCES);
@@ -167,7 +167,7 @@ TEST_CASE("an interrupted wait ends with nothing, and at once", "[testing]") {
   one.script.after(1s, [&] { one.script.interrupt(); });
   CHECK(one.sel.select(1h).empty());
   CHECK(clock::now() - start == 1s);
-  one.sel.unregister(4);  // so that there is something to do before the wait
+  one.sel.unregister(number_of(4));  // so that there is something to do before the wait
   one.script.interrupt();
   CHECK(one.sel.select_until(clock::now() + 1h).empty());
   CHECK(clock::now() - start == 1s);
@@ -182,13 +182,13 @@ TEST_CASE("what is scripted to be closed is told once, as an error", "[testing]"
 
 TEST_CASE("a test can ask what is watched", "[testing]") {
   scripted one;
-  one.sel.modify(3, {});
-  std::vector<int> watched;
+  one.sel.modify(number_of(3), {});
+  std::vector<native_handle_type> watched;
   one.script.for_each_watched([&](const registration& r) { watched.push_back(r.handle); });
-  CHECK(watched == std::vector<int>{4});
+  CHECK(watched == std::vector<native_handle_type>{4});
   const auto& sel = one.sel;
-  CHECK(sel.find(4) == &sel.at(4));
-  CHECK(sel.find(5) == nullptr);
+  CHECK(sel.find(number_of(4)) == &sel.at(number_of(4)));
+  CHECK(sel.find(number_of(5)) == nullptr);
   auto it = sel.begin();
   CHECK(it++->handle() == 3);
   CHECK(it->handle() == 4);
@@ -206,10 +206,10 @@ TEST_CASE("a script moves with its selector", "[testing]") {
   CHECK(one.script.waits() == 0);
   expect_ready(other, {{3, event::read}});
   CHECK(other.backend().waits() == 2);
-  CHECK(error_of([&](auto& error) { other.register_(5, event::read, 50, error); }) ==
+  CHECK(error_of([&](auto& error) { other.register_(number_of(5), event::read, 50, error); }) ==
         std::errc::not_enough_memory);
   one.sel.reopen();
-  one.sel.register_(3, event::read, 30);
+  one.sel.register_(number_of(3), event::read, 30);
   CHECK(one.sel.select(1s).empty());
   CHECK(acted == 0);
   expect_ready(other, {{3, event::read}});
@@ -218,10 +218,11 @@ TEST_CASE("a script moves with its selector", "[testing]") {
 
 TEST_CASE("the scripted handles start with 0", "[testing]") {
   scripted one;
-  one.sel.register_(0, event::read, 0);
+  one.sel.register_(number_of(0), event::read, 0);
   one.script.set_ready(0, event::read);
   expect_ready(one.sel, {{0, event::read}});
-  CHECK(error_of([&](auto& error) { one.sel.register_(-2, event::read, 0, error); }) == errc::invalid_handle);
+  CHECK(error_of([&](auto& error) { one.sel.register_(number_of(-1), event::read, 0, error); }) ==
+        errc::invalid_handle);
 }
 
 TEST_CASE("what is refused at reopen is told once, as an error", "[testing]") {
@@ -244,14 +245,14 @@ TEST_CASE("a script without memory throws, a registration without memory says so
     }
   }
   CHECK(is_thrown);
-  one.sel.register_(5, event::read, 50);  // there is room for it afterwards
-  one.sel.unregister(5);
+  one.sel.register_(number_of(5), event::read, 50);  // there is room for it afterwards
+  one.sel.unregister(number_of(5));
   one.script.refuse(operation::reserve, 0);
   std::string text;
   const std::size_t before = allocations();
   std::size_t after = 0;
   try {
-    one.sel.register_(5, event::read, 50);
+    one.sel.register_(number_of(5), event::read, 50);
   } catch (const std::system_error& refused) {
     after = allocations();
     text = refused.what();
@@ -264,10 +265,10 @@ TEST_CASE("no key is taken for one that its loop has told already, however many 
           "[testing]") {
   scripted_selector sel;
   auto& script = sel.backend();
-  sel.register_(3, oneshot(event::read), 30);
+  sel.register_(number_of(3), oneshot(event::read), 30);
   script.set_ready(3, event::read);
   expect_ready(sel, {{3, event::read}});
   for (int loops = 1; loops != 65536; ++loops) REQUIRE(sel.select(0s).empty());
-  sel.modify(3, oneshot(event::read));
+  sel.modify(number_of(3), oneshot(event::read));
   expect_ready(sel, {{3, event::read}});
 }

@@ -9,6 +9,7 @@
 #include <selectors/backend/winsock.hpp>
 #include <selectors/detail/buffer.hpp>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -18,8 +19,41 @@
 
 namespace selectors {
 
+namespace detail {
+
+// Before Windows 10, version 2004 (build 19041), WSAPoll never tells of a connect that failed: so say its release
+// notes. Read once.
+enum class answer : int { unknown, no, yes };
+inline constinit std::atomic<answer> wsapoll_tells_failed_connects{answer::unknown};
+
+inline bool is_build_at_least(unsigned long build) noexcept {
+  using get_version =
+      LONG(WINAPI*)(OSVERSIONINFOW*);  // GetVersionEx says what the program's manifest asks for
+  OSVERSIONINFOW about{};
+  about.dwOSVersionInfoSize = sizeof about;
+  const HMODULE ntdll = ::GetModuleHandleW(L"ntdll.dll");
+  if (ntdll == nullptr) return false;
+  const FARPROC found = ::GetProcAddress(ntdll, "RtlGetVersion");
+  if (found == nullptr) return false;
+  const auto call = reinterpret_cast<get_version>(reinterpret_cast<void*>(found));
+  return call(&about) == 0 && about.dwBuildNumber >= build;
+}
+
+inline bool tells_failed_connects() noexcept {
+  answer known = wsapoll_tells_failed_connects.load(std::memory_order_relaxed);
+  if (known == answer::unknown) {
+    known = is_build_at_least(19041) ? answer::yes : answer::no;
+    wsapoll_tells_failed_connects.store(known, std::memory_order_relaxed);
+  }
+  return known == answer::yes;
+}
+
+}  // namespace detail
+
 /// WSAPoll: the cost of a wait grows with what is registered. No system call for a change, and no kernel object. Level
-/// and one-shot triggering.
+/// and one-shot triggering. A few sockets that WSAPoll does not serve are looked at by select, a hundred times a second
+/// while there are any: of which the peer has closed its sending side while only writing is waited for and cannot go on;
+/// and, before Windows 10 2004, those that are still connecting.
 class poll_backend {
  public:
   struct entry {
@@ -41,6 +75,7 @@ class poll_backend {
   poll_backend(poll_backend&& other) noexcept { *this = std::move(other); }
   poll_backend& operator=(poll_backend&& other) noexcept {
     std::swap(size_, other.size_);
+    std::swap(polled_, other.polled_);
     watched_ = std::move(other.watched_);
     tokens_ = std::move(other.tokens_);
     ready_ = std::move(other.ready_);
@@ -49,10 +84,10 @@ class poll_backend {
 
   failure open() noexcept { return detail::start_winsock(); }
   failure reopen() noexcept {
-    size_ = 0;
+    size_ = polled_ = 0;
     return {};
   }
-  void close() noexcept { size_ = 0; }
+  void close() noexcept { size_ = polled_ = 0; }
   native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
 
   failure reserve(std::size_t count, native_handle_type) noexcept {
@@ -65,34 +100,37 @@ class poll_backend {
     r.attached = true;
     tokens_[r.slot] = &r;
     watched_[r.slot] = {r.handle, to_kernel(r.interest), 0};
+    if (detail::tells_failed_connects() || !is_connecting(r.handle)) take_back(r.slot);
     return {};
   }
 
   failure modify(registration& r, any_interest) noexcept {
     watched_[r.slot].events = to_kernel(r.interest);
+    if (r.slot >= polled_ && (detail::tells_failed_connects() || !is_connecting(r.handle))) take_back(r.slot);
     return {};
   }
 
   // The last one takes the place.
   bool remove(registration& r) noexcept {
     r.attached = false;
-    --size_;
-    watched_[r.slot] = watched_[size_];
-    tokens_[r.slot] = tokens_[size_];
-    tokens_[r.slot]->slot = r.slot;
+    if (r.slot < polled_) put_aside(r.slot);
+    exchange(r.slot, --size_);
     return true;
   }
 
+  // A socket that is closed does not end WSAPoll, which tells of it when its time has come: so it looks first. What
+  // comes back from aside is asked of WSAPoll at once.
   int wait(std::chrono::nanoseconds timeout) noexcept {
     detail::countdown time(timeout);
-    for (;;) {
-      if (size_ == 0) {
-        ::Sleep(time.milliseconds() < 0 ? INFINITE : static_cast<DWORD>(time.milliseconds()));
-      } else if (::WSAPoll(watched_.data(), static_cast<ULONG>(size_), time.milliseconds()) < 0) {
-        errno = ::WSAGetLastError();
-        return -1;
-      }
-      if (const int found = take_ready(); found != 0 || time.is_over()) return found;
+    int milliseconds = 0;
+    for (bool is_again = false;;) {
+      if (!ask(milliseconds)) return -1;
+      const std::size_t polled = polled_;
+      const std::size_t found = look_aside(take_ready());
+      if (found != 0) return static_cast<int>(found);
+      is_again = !is_again && polled_ > polled;
+      if (!is_again && time.is_over()) return 0;
+      milliseconds = is_again ? 0 : next(time);
     }
   }
 
@@ -103,17 +141,112 @@ class poll_backend {
   static event_bits events(const entry& e) noexcept { return e.events; }
 
  private:
-  int take_ready() noexcept {
+  // ---- those that WSAPoll serves, before `polled_`, and those that it does not -----------------------------------
+
+  void exchange(std::size_t a, std::size_t b) noexcept {
+    std::swap(watched_[a], watched_[b]);
+    std::swap(tokens_[a], tokens_[b]);
+    tokens_[a]->slot = static_cast<std::uint32_t>(a);
+    tokens_[b]->slot = static_cast<std::uint32_t>(b);
+  }
+  void put_aside(std::size_t i) noexcept { exchange(i, --polled_); }
+  void take_back(std::size_t i) noexcept { exchange(i, polled_++); }
+
+  // Neither a listener nor a socket without connections.
+  static bool is_connecting(SOCKET socket) noexcept {
+    int type = 0;
+    int listens = 0;
+    int size = sizeof type;
+    ::getsockopt(socket, SOL_SOCKET, SO_TYPE, reinterpret_cast<char*>(&type), &size);
+    size = sizeof listens;
+    ::getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, reinterpret_cast<char*>(&listens), &size);
+    return type == SOCK_STREAM && listens == 0 && !detail::is_connected_socket(socket);
+  }
+
+  // What failed to connect, and what was closed, is told. What is ready is WSAPoll's again, which knows the details.
+  std::size_t look_aside(std::size_t found) noexcept {
+    for (std::size_t i = polled_; i < size_; ++i) {
+      const event_bits bits = look_at(*tokens_[i]);
+      if (bits == 0) continue;
+      if ((bits & (detail::mask_bits::of(event::error) | descriptor_closed)) != 0)
+        ready_[found++] = {tokens_[i], bits};
+      else
+        take_back(i);
+    }
+    return found;
+  }
+
+  // What select says of it now. It takes sockets without a peer, and nothing but the failure of a connect is
+  // exceptional of those.
+  static event_bits look_at(const registration& r) noexcept {
+    const event_mask asked = r.interest.events;
+    fd_set reading, writing, failing;
+    for (fd_set* set : {&reading, &writing, &failing}) {
+      set->fd_count = 1;
+      set->fd_array[0] = r.handle;
+    }
+    if (!asked.contains(event::read)) reading.fd_count = 0;
+    if (!asked.contains(event::write)) writing.fd_count = 0;
+    timeval now{0, 0};
+    if (::select(0, &reading, &writing, &failing, &now) < 0) return is_open(r.handle) ? 0 : descriptor_closed;
+    event_mask found;
+    if (reading.fd_count != 0) found |= event::read;
+    if (writing.fd_count != 0) found |= event::write;
+    if (failing.fd_count != 0) {
+      if (!detail::is_connected_socket(r.handle))
+        found |= event::error;
+      else if (asked.contains(event::priority))
+        found |= event::priority;
+    }
+    return detail::mask_bits::of(found);
+  }
+
+  // ---- waiting -----------------------------------------------------------------------------------------------------
+
+  int next(const detail::countdown& time) const noexcept {
+    constexpr int pause = 10;
+    const int milliseconds = time.milliseconds();
+    if (polled_ == size_) return milliseconds;
+    return milliseconds < 0 || milliseconds > pause ? pause : milliseconds;
+  }
+
+  // False if it fails, with errno. Without a socket WSAPoll fails at once instead of waiting, and if none of them is
+  // open: those are marked then.
+  bool ask(int milliseconds) noexcept {
+    if (polled_ == 0) {
+      if (milliseconds != 0) ::Sleep(milliseconds < 0 ? INFINITE : static_cast<DWORD>(milliseconds));
+      return true;
+    }
+    if (::WSAPoll(watched_.data(), static_cast<ULONG>(polled_), milliseconds) >= 0) return true;
+    const int error = ::WSAGetLastError();
+    bool any_closed = false;
+    for (std::size_t i = 0; i != polled_; ++i) {
+      const bool is_closed = !is_open(watched_[i].fd);
+      watched_[i].revents = is_closed ? POLLNVAL : 0;
+      any_closed = any_closed || is_closed;
+    }
+    errno = error;
+    return any_closed || error == WSAENOTSOCK;
+  }
+
+  // Not told: that the peer of one who waits for something else has closed its sending side, which would end each wait.
+  std::size_t take_ready() noexcept {
     std::size_t found = 0;
-    for (std::size_t i = 0; i != size_; ++i)
-      if (watched_[i].revents != 0) ready_[found++] = {tokens_[i], from_kernel(watched_[i].revents)};
-    return static_cast<int>(found);
+    for (std::size_t i = polled_; i-- != 0;) {
+      const int bits = watched_[i].revents;
+      if (bits == 0) continue;
+      if (bits == POLLHUP && (watched_[i].events & POLLRDNORM) == 0)
+        put_aside(i);
+      else
+        ready_[found++] = {tokens_[i], from_kernel(bits)};
+    }
+    return found;
   }
 
   // To the kernel:
   //
   //   read      POLLRDNORM
-  //   priority  POLLRDBAND
+  //   priority  POLLRDBAND    POLLPRI in a request is WSAEINVAL
   //   write     POLLWRNORM
   //
   static short to_kernel(any_interest what) noexcept {
@@ -124,7 +257,13 @@ class poll_backend {
     return static_cast<short>(bits);
   }
 
-  // From the kernel.
+  // From the kernel:
+  //
+  //   POLLRDNORM  read            POLLERR  error; with POLLHUP a reset, and hangup too
+  //   POLLRDBAND  priority        POLLHUP  alone: the peer has shut down its sending side, which is read_hangup, and
+  //   POLLWRNORM  write                    the end of the stream can be read
+  //   POLLNVAL    the socket is closed, or none
+  //
   static event_bits from_kernel(int bits) noexcept {
     if ((bits & POLLNVAL) != 0) return descriptor_closed;
     event_mask found;
@@ -132,12 +271,16 @@ class poll_backend {
     if ((bits & POLLRDBAND) != 0) found |= event::priority;
     if ((bits & POLLWRNORM) != 0) found |= event::write;
     if ((bits & POLLERR) != 0) found |= event::error;
-    if ((bits & POLLHUP) != 0) found |= event::read | event::read_hangup;
+    if ((bits & POLLHUP) != 0) {
+      found |= event::read | event::read_hangup;
+      if ((bits & POLLERR) != 0) found |= event::hangup;
+    }
     return detail::mask_bits::of(found);
   }
 
   std::size_t size_ = 0;
-  detail::buffer<pollfd> watched_;        // dense, in no order
+  std::size_t polled_ = 0;
+  detail::buffer<WSAPOLLFD> watched_;     // dense, in no order but that
   detail::buffer<registration*> tokens_;  // whose each of them is
   detail::buffer<entry> ready_;
 };

@@ -58,8 +58,8 @@ class select_backend {
   void close() noexcept { (void)reopen(); }
   native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
 
-  failure reserve(std::size_t count, native_handle_type handle) noexcept {
-    bool fits = tokens_.reserve(handle) && watched_.reserve(count) && ready_.reserve(count);
+  failure reserve(std::size_t count, native_handle_type) noexcept {
+    bool fits = tokens_.reserve_count(count) && watched_.reserve(count) && ready_.reserve(count);
     for (auto& set : sets_) fits = fits && set.reserve(1 + count);
     return fits ? failure() : failure::memory();
   }

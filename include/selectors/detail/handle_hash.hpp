@@ -32,8 +32,10 @@ class handle_hash {
   }
 
   // Room for one more, or false and nothing changed.
-  [[nodiscard]] bool reserve(native_handle_type) noexcept {
-    return places_.reserve(count_ + 1) && ((count_ + 1) * 2 <= index_.capacity() || grow_index());
+  [[nodiscard]] bool reserve(native_handle_type) noexcept { return reserve_count(count_ + 1); }
+  // Room for that many.
+  [[nodiscard]] bool reserve_count(std::size_t count) noexcept {
+    return places_.reserve(count) && (count * 2 <= index_.capacity() || grow_index(count * 2));
   }
 
   Item* find(native_handle_type handle) const noexcept {
@@ -112,9 +114,11 @@ class handle_hash {
     index_[hole] = 0;
   }
 
-  SELECTORS_COLD bool grow_index() noexcept {
+  SELECTORS_COLD bool grow_index(std::size_t least) noexcept {
+    std::size_t capacity = index_.capacity() == 0 ? 32 : index_.capacity();
+    while (capacity < least) capacity *= 2;
     buffer<std::uint32_t> grown;
-    if (!grown.reserve(index_.capacity() == 0 ? 32 : index_.capacity() * 2)) return false;
+    if (!grown.reserve(capacity)) return false;
     index_ = std::move(grown);
     for (std::size_t i = 0; i != used_; ++i)
       if (places_[i].item != nullptr) enter(places_[i].item->handle, static_cast<std::uint32_t>(i));
