@@ -59,7 +59,8 @@ class afd_backend {
     state_.port = ::CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, 1);
     if (state_.port == nullptr)
       return failure::system("CreateIoCompletionPort", detail::afd::errno_of_port());
-    const failure failed = reserve(1, detail::invalid_handle);  // or who cannot use the device hears of it late
+    const failure failed =
+        reserve(1, detail::invalid_handle);  // or who cannot use the device hears of it late
     if (failed) close();
     return failed;
   }
@@ -97,7 +98,8 @@ class afd_backend {
   }
 
   failure add(registration& r) noexcept {
-    SOCKET base = r.handle;
+    SOCKET base = INVALID_SOCKET;
+    const std::uint32_t devices = detail::afd::devices.load(std::memory_order_relaxed);
     if (const failure failed = detail::afd::find_base_socket(r.handle, base)) return failed;
     if (state_.free == 0 && !take_back(1)) return failure::memory();
     request& q = at(state_.free - 1);
@@ -105,6 +107,7 @@ class afd_backend {
     q.place = 0;
     q.owner = &r;
     q.base = base;
+    q.devices = devices;
     r.slot = q.slot;
     r.attached = true;
     start_later(q);
@@ -161,10 +164,11 @@ class afd_backend {
     detail::afd::poll_info info;
     registration* owner;  // null: nobody's, or nobody's any more
     SOCKET base;
-    ULONG asked;          // of the kernel; the answer takes the place of the question
-    std::uint32_t slot;   // its own number
-    std::uint32_t place;  // in `unstarted_`, plus one; of a free one: the next free slot, plus one
-    std::uint32_t round;  // of the wait that started it
+    ULONG asked;            // of the kernel; the answer takes the place of the question
+    std::uint32_t slot;     // its own number
+    std::uint32_t place;    // in `unstarted_`, plus one; of a free one: the next free slot, plus one
+    std::uint32_t round;    // of the wait that started it
+    std::uint32_t devices;  // that there were when its number was a socket
     bool in_flight;
     bool cancelled;
   };
@@ -189,14 +193,13 @@ class afd_backend {
     bool is_short = false;  // the system had not the means to start a request
   };
 
-  request& at(std::size_t slot) noexcept {
-    return blocks_[slot / block::size]->requests[slot % block::size];
-  }
+  request& at(std::size_t slot) noexcept { return blocks_[slot / block::size]->requests[slot % block::size]; }
   HANDLE device_of(const request& q) const noexcept { return blocks_[q.slot / block::size]->device; }
 
   SELECTORS_COLD failure add_block() noexcept {
     const std::size_t first = state_.blocks * block::size;
-    if (!blocks_.reserve(state_.blocks + 1) || !unstarted_.reserve(first + block::size)) return failure::memory();
+    if (!blocks_.reserve(state_.blocks + 1) || !unstarted_.reserve(first + block::size))
+      return failure::memory();
     block* const added = new (std::nothrow) block{};
     if (added == nullptr) return failure::memory();
     if (const failure failed = detail::afd::open_device(state_.port, added->device)) {
@@ -249,6 +252,7 @@ class afd_backend {
   // ---- requests ----
 
   void start(request& q) noexcept {
+    if (!is_socket(q)) return report(q, descriptor_closed);
     q.asked = to_kernel(q.owner->interest);
     q.round = state_.round;
     const auto status = detail::afd::start_poll(device_of(q), q.base, q.asked, q.info, q.status, &q);
@@ -261,6 +265,17 @@ class afd_backend {
     } else {
       report(q, descriptor_closed);  // the number is no socket, or not any more
     }
+  }
+
+  // A device would be polled like a socket, and never answer (of wine it is the end). Only one that was opened since can
+  // have the number.
+  static bool is_socket(request& q) noexcept {
+    if (q.base == INVALID_SOCKET) return false;
+    const std::uint32_t devices = detail::afd::devices.load(std::memory_order_relaxed);
+    if (q.devices == devices) return true;
+    if (!is_open(q.owner->handle)) return false;
+    q.devices = devices;
+    return true;
   }
 
   void cancel(request& q) noexcept {

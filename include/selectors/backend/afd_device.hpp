@@ -72,11 +72,12 @@ enum : ULONG {
 
 // The calls of ntdll. They are variables, so that a test can take their place.
 struct nt_calls {
-  using create_file = nt_status(NTAPI*)(HANDLE*, ULONG access, const nt_name*, io_status*, std::int64_t* allocation,
-                                        ULONG attributes, ULONG share, ULONG disposition, ULONG options, void* ea,
-                                        ULONG ea_size);
-  using device_control = nt_status(NTAPI*)(HANDLE, HANDLE event, void* apc, void* context, io_status*, ULONG code,
-                                           const void* in, ULONG in_size, void* out, ULONG out_size);
+  using create_file = nt_status(NTAPI*)(HANDLE*, ULONG access, const nt_name*, io_status*,
+                                        std::int64_t* allocation, ULONG attributes, ULONG share,
+                                        ULONG disposition, ULONG options, void* ea, ULONG ea_size);
+  using device_control = nt_status(NTAPI*)(HANDLE, HANDLE event, void* apc, void* context, io_status*,
+                                           ULONG code, const void* in, ULONG in_size, void* out,
+                                           ULONG out_size);
   using cancel_io = nt_status(NTAPI*)(HANDLE, io_status* which, io_status* how);
 
   std::atomic<create_file> create{nullptr};
@@ -133,6 +134,9 @@ inline int errno_of_port() noexcept {
   }
 }
 
+// How many devices this process has opened. The number of a closed socket may be one of theirs next.
+inline constinit std::atomic<std::uint32_t> devices{1};
+
 // Opened by any name below \Device\Afd, and without the attributes that would make a socket of it, it is a handle to
 // the device itself. Its completions go to the port.
 inline failure open_device(HANDLE port, HANDLE& device) noexcept {
@@ -143,9 +147,10 @@ inline failure open_device(HANDLE port, HANDLE& device) noexcept {
   io_status status{};
   HANDLE opened = nullptr;
   const nt_status error = calls.create.load(std::memory_order_relaxed)(
-      &opened, SYNCHRONIZE, &attributes, &status, nullptr, 0, FILE_SHARE_READ | FILE_SHARE_WRITE, open_existing, 0,
-      nullptr, 0);
+      &opened, SYNCHRONIZE, &attributes, &status, nullptr, 0, FILE_SHARE_READ | FILE_SHARE_WRITE,
+      open_existing, 0, nullptr, 0);
   if (error != 0) return failure::system("NtCreateFile", errno_of(error));
+  devices.fetch_add(1, std::memory_order_relaxed);
   if (::CreateIoCompletionPort(opened, port, 0, 0) == nullptr) {
     const int reason = errno_of_port();
     ::CloseHandle(opened);
@@ -164,8 +169,8 @@ inline nt_status start_poll(HANDLE device, SOCKET socket, ULONG events, poll_inf
   constexpr ULONG ioctl_afd_poll = 0x12024;
   info = {(std::numeric_limits<std::int64_t>::max)(), 1, 0, socket, events, 0};
   status.status = pending;
-  return calls.control.load(std::memory_order_relaxed)(device, nullptr, nullptr, context, &status, ioctl_afd_poll,
-                                                       &info, sizeof info, &info, sizeof info);
+  return calls.control.load(std::memory_order_relaxed)(
+      device, nullptr, nullptr, context, &status, ioctl_afd_poll, &info, sizeof info, &info, sizeof info);
 }
 
 // Its answer comes sooner then, and all the same. That there is nothing to cancel means that it is under way.
@@ -175,11 +180,12 @@ inline void cancel_poll(HANDLE device, io_status& which) noexcept {
 }
 
 // The socket that the device knows: layered service providers (firewalls, filters) may have put theirs in front of it.
-// A number that is no socket stands for itself. SIO_BASE_HANDLE is for all layers to pass through; some do not, but
+// A number that is no socket has none. SIO_BASE_HANDLE is for all layers to pass through; some do not, but
 // answer for which socket they poll or select, which is one layer further down.
 inline failure find_base_socket(SOCKET socket, SOCKET& base) noexcept {
   constexpr DWORD sio_base_handle = 0x48000022;
-  constexpr DWORD of_next_layer[] = {0x4800001c, 0x4800001d, 0x4800001b};  // SIO_BSP_HANDLE_SELECT, _POLL, plain
+  constexpr DWORD of_next_layer[] = {0x4800001c, 0x4800001d,
+                                     0x4800001b};  // SIO_BSP_HANDLE_SELECT, _POLL, plain
   constexpr int most_layers = 64;
   const auto ask = [&](DWORD code) {
     DWORD size = 0;
@@ -201,7 +207,7 @@ inline failure find_base_socket(SOCKET socket, SOCKET& base) noexcept {
     socket = base;
   }
   if (error != WSAENOTSOCK) return failure::system("WSAIoctl", error);
-  base = socket;
+  base = INVALID_SOCKET;
   return {};
 }
 
