@@ -51,7 +51,10 @@ class afd_backend {
     entries_ = std::move(other.entries_);
     return *this;
   }
-  ~afd_backend() { close(); }
+  ~afd_backend() {
+    close();
+    for (std::size_t i = 0; i != blocks_.capacity(); ++i) delete blocks_[i];
+  }
 
   failure open() noexcept {
     if (const failure failed = detail::start_winsock()) return failed;
@@ -79,7 +82,7 @@ class afd_backend {
     (void)take_back(0);
     for (std::size_t i = 0; i != state_.blocks; ++i) {
       ::CloseHandle(blocks_[i]->device);
-      if (state_.in_flight == 0) delete blocks_[i];
+      if (state_.in_flight != 0) blocks_[i] = nullptr;
     }
     ::CloseHandle(state_.port);
     state_ = {};
@@ -200,13 +203,12 @@ class afd_backend {
     const std::size_t first = state_.blocks * block::size;
     if (!blocks_.reserve(state_.blocks + 1) || !unstarted_.reserve(first + block::size))
       return failure::memory();
-    block* const added = new (std::nothrow) block{};
+    block*& added = blocks_[state_.blocks];  // from before it was closed, or null
+    if (added == nullptr) added = new (std::nothrow) block;
     if (added == nullptr) return failure::memory();
-    if (const failure failed = detail::afd::open_device(state_.port, added->device)) {
-      delete added;
-      return failed;
-    }
-    blocks_[state_.blocks++] = added;
+    *added = {};
+    if (const failure failed = detail::afd::open_device(state_.port, added->device)) return failed;
+    ++state_.blocks;
     for (std::size_t i = block::size; i-- != 0;) {
       added->requests[i].slot = static_cast<std::uint32_t>(first + i);
       give(added->requests[i]);
