@@ -10,9 +10,10 @@
 
 namespace selectors {
 
-/// What the library itself refuses. The kernel's refusals keep std::system_category() and their errno; the
-/// library's own lack of memory is std::errc::not_enough_memory. `code == std::errc::…` compares as the
-/// comments say.
+/// What the library itself refuses. The kernel's refusals keep std::system_category() and their errno; on Windows the
+/// number of Winsock where that category knows what it means, else the errno of that name, so that they compare equal
+/// to the std::errc of that name everywhere. The library's own lack of memory is std::errc::not_enough_memory.
+/// `code == std::errc::…` compares as the comments say.
 enum class errc {
   already_registered = 1,  ///< the handle is registered with this selector      (file_exists)
   not_registered,          ///< the handle, or this key, is not                  (no_such_file_or_directory)

@@ -47,7 +47,8 @@ concept has_fileno = requires(std::remove_reference_t<H>& h) {
 }  // namespace detail
 
 /// What can be registered: exactly a native_handle_type, or an object whose native_handle() or fileno()
-/// returns exactly that type (the former preferred). A bool, a long or a std::thread is none.
+/// returns exactly that type (the former preferred). A bool, a long or a std::thread is none; but a thread of MinGW's has
+/// a number of that type, and is refused when it is registered: it is no socket.
 template <class H>
 concept pollable = detail::is_native_handle<H> || detail::has_native_handle<H> || detail::has_fileno<H>;
 

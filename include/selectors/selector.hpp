@@ -76,7 +76,8 @@ class selector {
   using iterator = detail::key_iterator<key_type>;
   using const_iterator = detail::key_iterator<const key_type>;
 
-  /// Opens the kernel object, close-on-exec. On failure (EMFILE, ENFILE, ENOMEM) the selector is closed.
+  /// Opens the kernel object, close-on-exec. On failure (EMFILE, ENFILE, ENOMEM) the selector is closed. On Windows the
+  /// first selector of a process starts Winsock, for good; a program that opens sockets before calls WSAStartup itself.
   explicit selector(std::error_code& error) noexcept : core_(node()) { error = core_.open().code(); }
 
   /// The keys move along and stay where they are. A moved-from selector is closed.
@@ -97,7 +98,7 @@ class selector {
   /// which epoll refuses, are always ready for the `read` and `write` asked for.
   ///
   /// Errors: errc::closed, forked, invalid_handle, already_registered, invalid_events; EBADF if `h` is not
-  /// open; with epoll also ENOMEM and ENOSPC, epoll_ctl(2); no memory. One system call. Amortized O(1).
+  /// open, or on Windows no socket; with epoll also ENOMEM and ENOSPC, epoll_ctl(2); no memory. One system call. Amortized O(1).
   template <pollable H, interest_for<Backend> What = event_mask>
     requires(std::is_void_v<Data> || std::is_default_constructible_v<Data>)
   key_type* register_(H&& h, What what,
@@ -286,8 +287,9 @@ class selector {
   [[nodiscard]] std::size_t size() const noexcept { return core_.size(); }
   [[nodiscard]] bool empty() const noexcept { return size() == 0; }
 
-  /// Forward iterators over the registered keys, in the order of their handles. Unregistering any of them and
-  /// modifying is allowed meanwhile. Going over all is linear in the highest handle ever registered.
+  /// Forward iterators over the registered keys, in the order of their handles; on Windows in no order. Unregistering
+  /// any of them and modifying is allowed meanwhile. Going over all is linear in the highest handle ever registered; on
+  /// Windows in how many ever were at a time.
   [[nodiscard]] iterator begin() noexcept { return {core_.keys(), 0}; }
   [[nodiscard]] iterator end() noexcept { return {}; }
   [[nodiscard]] const_iterator begin() const noexcept { return {core_.keys(), 0}; }

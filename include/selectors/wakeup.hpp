@@ -2,6 +2,7 @@
 #pragma once
 
 #include <selectors/backend/wakeup_eventfd.hpp>
+#include <selectors/backend/wakeup_pipe.hpp>
 #include <selectors/backend/wakeup_winsock.hpp>
 #include <selectors/detail/platform.hpp>
 #include <selectors/detail/raise.hpp>
@@ -12,14 +13,29 @@
 
 namespace selectors {
 
+namespace detail {
+
+#if SELECTORS_HAS_EVENTFD
+using wakeup_channel = eventfd_channel;
+#elif SELECTORS_HAS_WINSOCK
+using wakeup_channel = winsock_channel;
+#else
+using wakeup_channel = pipe_channel;
+#endif
+
+}  // namespace detail
+
 /// How other threads, and signal handlers, end a selector's wait: a pollable like any other, registered for
-/// `event::read`, that becomes readable by `notify` and stays so until `reset`. On Linux an eventfd(2); close-on-exec.
+/// `event::read`, that becomes readable by `notify` and stays so until `reset`. On Linux an eventfd(2), elsewhere a
+/// pipe(2), close-on-exec; on Windows a TCP connection of the process with itself, not inherited. The first selector or
+/// wakeup starts Winsock.
 ///
 /// After fork(2) parent and child share it: a child makes its own.
 class wakeup {
  public:
 #if SELECTORS_EXCEPTIONS
-  /// Throws std::system_error with the kernel's error: EMFILE, ENFILE, ENOMEM.
+  /// Throws std::system_error with the kernel's error: EMFILE, ENFILE, ENOMEM; on Windows whatever refuses sockets
+  /// that are connected to 127.0.0.1.
   wakeup() {
     if (const failure failed = channel_.open()) detail::raise(failed, "wakeup");
   }
@@ -35,7 +51,8 @@ class wakeup {
   void notify() noexcept { channel_.notify(); }
 
   /// Takes the notification; returns whether there was one. Reset before draining the queue that it
-  /// announces, so that what is queued afterwards announces itself again. One system call, errno kept.
+  /// announces, so that what is queued afterwards announces itself again. One system call, errno kept; of a
+  /// pipe with many notifications a few.
   bool reset() noexcept { return channel_.reset(); }
 
   [[nodiscard]] native_handle_type native_handle() const noexcept { return channel_.native_handle(); }

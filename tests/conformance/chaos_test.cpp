@@ -7,8 +7,10 @@
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
 
+#include <algorithm>
 #include <random>
 #include <set>
+#include <utility>
 #include <vector>
 
 using namespace selectors;
@@ -86,7 +88,16 @@ class chaos {
   }
 
   void keep_duplicate(native_handle_type number) {
-    if (is_open(number)) duplicates_.push_back(dup_number_above(number, 400));
+    std::vector<descriptor> others;  // on numbers of those that come and go
+    while (is_open(number)) {
+      descriptor one = dup_number_above(number, 400);
+      if (std::find(numbers_.begin(), numbers_.end(), one.get()) != numbers_.end()) {
+        others.push_back(std::move(one));
+        continue;
+      }
+      duplicates_.push_back(std::move(one));
+      return;
+    }
   }
   void register_(native_handle_type number) {
     std::error_code error;

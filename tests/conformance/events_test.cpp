@@ -6,6 +6,11 @@
 #include "support/catch.hpp"
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
+#include "support/skip.hpp"
+
+#if !SELECTORS_HAS_WINSOCK
+#include <fcntl.h>
+#endif
 
 #include <vector>
 
@@ -40,22 +45,34 @@ void expect_seen(const descriptor& handle, event_mask raised, event_mask detail 
     CHECK((events & askable) == (raised & asked));
     event_mask expected = is_select<Backend> ? event_mask() : detail;
     if (!asked.contains(event::read)) expected -= event::read_hangup;
-    CHECK((events & details) == expected);
+    if (is_linux) CHECK((events & details) == expected);
   }
+}
+
+// FreeBSD's and OpenBSD's pipes go both ways, pipe(2), and so does the TCP connection that serves for one on Windows.
+event_mask other_way([[maybe_unused]] const descriptor& reader) {
+#if SELECTORS_HAS_WINSOCK
+  return event::write;
+#else
+  const int flags = checked(::fcntl(reader.get(), F_GETFL), "fcntl");
+  return (flags & O_ACCMODE) == O_RDWR ? event_mask(event::write) : event_mask();
+#endif
 }
 
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("a pipe: data, room, and neither", "[events]", backends) {
   auto pipe = make_pipe();
-  expect_seen<TestType>(pipe.reader, {});
+  const event_mask both_ways = other_way(pipe.reader);
+  expect_seen<TestType>(pipe.reader, both_ways);
   expect_seen<TestType>(pipe.writer, event::write);
   fill(pipe.writer);
-  expect_seen<TestType>(pipe.reader, event::read);
+  expect_seen<TestType>(pipe.reader, event::read | both_ways);
   expect_seen<TestType>(pipe.writer, {});
 }
 
 TEMPLATE_LIST_TEST_CASE("a pipe whose writer is gone hangs up", "[events]", backends) {
+  if (SELECTORS_HAS_WINSOCK) return skip("there are no pipes; a TCP peer that closed is tried below");
   auto pipe = make_pipe();
   pipe.writer.close();
   // Raises priority too; but select(2) shows it as readiness to read alone.
@@ -73,7 +90,7 @@ TEMPLATE_LIST_TEST_CASE("a pipe whose reader is gone is an error, and raises wha
   for (const event_mask asked : {event_mask(event::read), event_mask(event::write), read_write}) {
     const event_mask events = seen<TestType>(pipe.writer, asked);
     CHECK((events & askable) == asked);
-    CHECK(events.contains(event::error) == !is_select<TestType>);
+    if (is_linux) CHECK(events.contains(event::error) == !is_select<TestType>);
   }
 }
 
@@ -89,14 +106,15 @@ TEMPLATE_LIST_TEST_CASE("a socket pair: data, room, and both", "[events]", backe
 TEMPLATE_LIST_TEST_CASE("a half-closed peer is readable, and wakes no writer whose buffer is full",
                         "[events]", backends) {
   auto [client, server] = make_tcp_pair();
-  fill(server);
+  fill_for_good(server);
   checked(::shutdown(client.get(), SHUT_WR), "shutdown");
   selector<void, TestType> sel;
   sel.register_(server, event::read);
   const readiness found = ready(sel);
   REQUIRE(found.size() == 1);
-  CHECK(found.at(server.get()) ==
-        (is_select<TestType> ? event_mask(event::read) : event::read | event::read_hangup));
+  const event_mask events = found.at(server.get());
+  CHECK((events & askable) == event::read);
+  if (is_linux) CHECK(events.contains(event::read_hangup) == !is_select<TestType>);
   sel.modify(server, event::write);
   expect_idle_for(sel, 20ms);
   CHECK(seen<TestType>(server, event::write).empty());
@@ -112,7 +130,7 @@ TEMPLATE_LIST_TEST_CASE("a peer that closed is readable and writable", "[events]
 
 TEMPLATE_LIST_TEST_CASE("a reset is seen by readers and by writers", "[events]", backends) {
   auto [client, server] = make_tcp_pair();
-  fill(server);
+  fill_for_good(server);
   const linger at_once{1, 0};
   set_option(client, SOL_SOCKET, SO_LINGER, at_once);
   client.close();
@@ -122,7 +140,7 @@ TEMPLATE_LIST_TEST_CASE("a reset is seen by readers and by writers", "[events]",
   CHECK(seen<TestType>(server, event::read).contains(event::read));
   const event_mask both = seen<TestType>(server, read_write);
   CHECK((both & askable) == read_write);
-  CHECK((both & event::error).empty() == is_select<TestType>);
+  if (is_linux) CHECK((both & event::error).empty() == is_select<TestType>);
 }
 
 TEMPLATE_LIST_TEST_CASE("a refused connect is seen by readers and by writers", "[events]", backends) {
@@ -139,11 +157,12 @@ TEMPLATE_LIST_TEST_CASE("a refused connect is seen by readers and by writers", "
   CHECK((seen<TestType>(client, event::read) & askable) == event::read);
   const event_mask both = seen<TestType>(client, read_write);
   CHECK((both & askable) == read_write);
-  CHECK((both & event::error).empty() == is_select<TestType>);
+  if (is_linux) CHECK((both & event::error).empty() == is_select<TestType>);
 }
 
 TEMPLATE_LIST_TEST_CASE("a UDP socket with a pending error is seen by readers and by writers", "[events]",
                         backends) {
+  if (SELECTORS_HAS_WINSOCK) return skip("Windows gives it to the next call, and wine does not tell of it");
   sockaddr_in address;
   {
     const descriptor nobody = make_socket(SOCK_DGRAM);
@@ -157,7 +176,7 @@ TEMPLATE_LIST_TEST_CASE("a UDP socket with a pending error is seen by readers an
   expect_raised(sel, {{socket.get(), event::read}});
   const event_mask both = seen<TestType>(socket, read_write);
   CHECK((both & askable) == read_write);
-  CHECK((both & event::error).empty() == is_select<TestType>);
+  if (is_linux) CHECK((both & event::error).empty() == is_select<TestType>);
 }
 
 TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
@@ -185,9 +204,14 @@ TEMPLATE_LIST_TEST_CASE("a listening socket is readable when a connection waits"
   expect_ready(sel, {{server.socket.get(), event::read}});
 }
 
+// To the BSDs it is not ready for anything.
 TEMPLATE_LIST_TEST_CASE("a socket that was never connected hangs up, which raises what was asked for",
                         "[events]", backends) {
   const descriptor socket = make_socket();
+  if (!is_linux) {
+    CHECK(seen<TestType>(socket, event::write).empty());
+    return;
+  }
   for (const event_mask asked : {event_mask(event::write), read_write}) {
     const event_mask events = seen<TestType>(socket, asked);
     CHECK((events & askable) == asked);

@@ -9,6 +9,7 @@
 #include "support/expect.hpp"
 
 #include <memory>
+#include <tuple>
 
 using namespace selectors;
 using namespace support;
@@ -55,10 +56,15 @@ class refusing_backend : public Backend {
   }
 };
 
-using refusing = std::tuple<refusing_backend<epoll_backend>, refusing_backend<poll_backend>,
-                            refusing_backend<select_backend>>;
+template <class Backends>
+struct refusing_of;
+template <class... Backends>
+struct refusing_of<std::tuple<Backends...>> {
+  using type = std::tuple<refusing_backend<Backends>...>;
+};
+using refusing = refusing_of<available_backends>::type;
 
-std::error_code system_error_of(int error) { return {error, std::system_category()}; }
+std::error_code system_error_of(int error) { return failure::system("", error).code(); }
 
 // A selector on a refusing backend, and a pipe that is registered and ready.
 template <class Backend>

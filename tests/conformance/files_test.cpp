@@ -25,7 +25,7 @@ descriptor open_file(const char* path, int flags) {
 descriptor null_device() { return open_file("/dev/null", O_RDWR); }
 descriptor temporary_file() {
   char path[] = "/tmp/selectors-test-XXXXXX";
-  descriptor file(checked(::mkostemp(path, O_CLOEXEC), "mkostemp"));
+  descriptor file = prepared(checked(::mkstemp(path), "mkstemp"));
   ::unlink(path);
   return file;
 }
@@ -73,7 +73,7 @@ TEMPLATE_LIST_TEST_CASE("a file has nothing exceptional, and delays nobody who w
   expect_idle_for(sel, 10ms);
   sel.modify(file, event::priority | event::read);
   expect_ready(sel, {{file.get(), event::read}});
-  const descriptor others[] = {null_device(), null_device()};
+  const descriptor others[] = {temporary_file(), temporary_file()};
   sel.register_(others[0], event::priority);
   expect_ready(sel, {{file.get(), event::read}});
   sel.modify(others[0], event::read);
@@ -220,6 +220,8 @@ TEMPLATE_LIST_TEST_CASE("a file unregistered and registered again in the loop is
   CHECK(sel.at(file).data() == 2);
 }
 
+#if SELECTORS_HAS_EPOLL  // O_PATH is Linux's
+
 TEMPLATE_LIST_TEST_CASE(
     "a descriptor that nobody can read or watch is refused, told as an error, or left to the reader",
     "[files]", backends) {
@@ -241,3 +243,5 @@ TEMPLATE_LIST_TEST_CASE(
     expect_ready(sel, {{pipe.reader.get(), event::read}});
   }
 }
+
+#endif

@@ -5,6 +5,7 @@
 #include "support/catch.hpp"
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
+#include "support/skip.hpp"
 
 #include <memory>
 #include <vector>
@@ -262,6 +263,10 @@ TEMPLATE_LIST_TEST_CASE("healing works without a free descriptor", "[ghosts]", b
   CHECK(sel.is_open());
   write_byte(live.writer);
   expect_ready(sel, {{live.reader.get(), event::read}});
+}
+#else
+TEST_CASE("healing works without a free descriptor", "[ghosts]") {
+  skip("a process of Windows has as many sockets as there is memory, and a selector is none there");
 }
 #endif
 

@@ -103,6 +103,52 @@ TEMPLATE_LIST_TEST_CASE("each system call fails in turn with each of its errors"
   CHECK(refusals > 20);
 }
 
+TEST_CASE("each system call of a wakeup's pipe fails in turn with each of its errors", "[failures]") {
+  const bool is_at_once = GENERATE(true, false);
+  std::set<std::string> names;
+  for (std::size_t n = 0;; ++n) {
+    std::string name;
+    const auto use = [&](const planned_failure& plan) {
+      detail::pipe_channel bell;
+      const auto open = [&] { return is_at_once ? bell.open() : bell.open_by<false>(); };
+      failing_system_calls seam(plan);
+      const in_library now;
+      if (const failure failed = open()) {
+        CHECK(failed.code() == std::error_code(plan.error, std::system_category()));
+        CHECK(failed.call() == seam.name());
+        CHECK(bell.native_handle() == -1);
+        CHECK_FALSE(open());
+      }
+      bell.notify();
+      if (!bell.reset()) CHECK(bell.reset());
+      CHECK_FALSE(bell.reset());
+      name = seam.name();
+    };
+    use({n, 0, false});
+    if (name.empty() || name == "close") break;
+    names.insert(name);
+    for (const int error : errors_of(name)) {
+      INFO(name << ", call " << n << ", fails with " << error);
+      without_leaks([&] { use({n, error, false}); });
+    }
+  }
+  const std::set<std::string> opening =
+      is_at_once ? std::set<std::string>{"pipe2"} : std::set<std::string>{"pipe", "fcntl"};
+  for (const auto& name : opening) CHECK(names.count(name) == 1);
+  CHECK(names.size() == opening.size() + 2);  // write and read
+}
+
+TEST_CASE("what select cannot look at is taken for no file", "[failures]") {
+  selector<void, select_backend> sel;
+  const descriptor file(checked(::open("/", O_RDONLY | O_CLOEXEC), "open"));
+  sel.register_(file, event::read);
+  failing_system_calls seam({0, ENOMEM, false});
+  const in_library now;
+  sel.modify(file, event::priority | event::read);
+  CHECK(seam.name() == "fstat");
+  expect_ready(sel, {{file.get(), event::read}});
+}
+
 TEMPLATE_LIST_TEST_CASE("each allocation fails in turn", "[failures][allocation]", available_backends) {
   for (const bool throws : {false, true}) {
     for (int n = 0;; ++n) {

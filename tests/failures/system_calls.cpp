@@ -5,7 +5,9 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdarg>
@@ -65,6 +67,9 @@ std::vector<int> errors_of(std::string_view call) {
       {"fcntl", {EBADF}},
       {"close", {EBADF, EINTR, EIO, ENOSPC}},
       {"eventfd", {EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM}},
+      {"fstat", {EBADF, ENOMEM, EOVERFLOW}},
+      {"pipe", {EMFILE, ENFILE}},
+      {"pipe2", {EMFILE, ENFILE}},
       {"read", {EAGAIN, EBADF, EINTR, EINVAL, EIO}},
       {"write", {EAGAIN, EINTR}},
       {"pthread_atfork", {ENOMEM}},
@@ -95,9 +100,12 @@ WRAP(int, pselect,
       const sigset_t* mask),
      count, readers, writers, exceptional, timeout, mask)
 WRAP(int, eventfd, (unsigned value, int flags), value, flags)
+WRAP(int, fstat, (int handle, struct stat* found), handle, found)
+WRAP(int, pipe, (int* ends), ends)
+WRAP(int, pipe2, (int* ends, int flags), ends, flags)
 WRAP(ssize_t, read, (int handle, void* to, std::size_t size), handle, to, size)
 
-// An error other than EINTR says that the counter is full, so there is something to read.
+// An error other than EINTR says that the counter, or the pipe, is full, so there is something to read.
 extern "C" ssize_t __real_write(int handle, const void* from, std::size_t size);
 extern "C" ssize_t __wrap_write(int handle, const void* from, std::size_t size);
 extern "C" ssize_t __wrap_write(int handle, const void* from, std::size_t size) {

@@ -12,11 +12,17 @@ template class detail::core<epoll_backend>;
 template class detail::core<poll_backend>;
 template class detail::core<select_backend>;
 
+template <class Channel>
+bool use_channel(Channel& channel) {
+  channel.notify();
+  return channel.reset();
+}
+
 bool use_wakeup();
 bool use_wakeup() {
   wakeup bell;
-  bell.notify();
-  return bell.reset();
+  detail::pipe_channel at_once, in_steps;
+  return use_channel(bell) && !at_once.open() && !in_steps.open_by<false>() && use_channel(at_once);
 }
 
 }  // namespace selectors

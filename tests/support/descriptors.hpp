@@ -10,11 +10,13 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -55,10 +57,18 @@ struct pipe_ends {
   descriptor reader, writer;
 };
 
+// In steps of its own, since macOS has neither pipe2(2) nor accept4(2) nor SOCK_NONBLOCK.
+inline descriptor prepared(int number) {
+  descriptor made(number);
+  checked(::fcntl(number, F_SETFD, FD_CLOEXEC), "fcntl");
+  checked(::fcntl(number, F_SETFL, O_NONBLOCK), "fcntl");
+  return made;
+}
+
 inline pipe_ends make_pipe() {
   int ends[2];
-  checked(::pipe2(ends, O_NONBLOCK | O_CLOEXEC), "pipe2");
-  return {descriptor(ends[0]), descriptor(ends[1])};
+  checked(::pipe(ends), "pipe");
+  return {prepared(ends[0]), prepared(ends[1])};
 }
 
 inline std::vector<pipe_ends> make_pipes(std::size_t count) {
@@ -73,8 +83,8 @@ struct socket_pair {
 
 inline socket_pair make_socket_pair() {
   int ends[2];
-  checked(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), "socketpair");
-  return {descriptor(ends[0]), descriptor(ends[1])};
+  checked(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), "socketpair");
+  return {prepared(ends[0]), prepared(ends[1])};
 }
 
 template <class Value>
@@ -83,7 +93,7 @@ void set_option(const descriptor& socket, int level, int name, const Value& valu
 }
 
 inline descriptor make_socket(int type = SOCK_STREAM) {
-  return descriptor(checked(::socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket"));
+  return prepared(checked(::socket(AF_INET, type, 0), "socket"));
 }
 
 inline sockaddr_in loopback(std::uint16_t port = 0) {
@@ -104,6 +114,12 @@ inline sockaddr_in bound(const descriptor& socket) {
   return address;
 }
 
+// Whether it is ready for `events`, of poll(2), or becomes so in time.
+inline bool becomes_ready(const descriptor& which, short events, int milliseconds = 10'000) {
+  pollfd asked{which.get(), events, 0};
+  return ::poll(&asked, 1, milliseconds) == 1;
+}
+
 // A listening TCP socket on a port that the system picks, and its address.
 struct listener {
   descriptor socket = make_socket();
@@ -116,15 +132,19 @@ struct listener {
       checked(-1, "connect");
     return client;
   }
+  // Elsewhere than on Linux the connection may not be there yet when connect(2) returns, also on the loopback interface.
+  descriptor accept() {
+    becomes_ready(socket, POLLIN);
+    return prepared(checked(::accept(socket.get(), nullptr, nullptr), "accept"));
+  }
 };
 
 inline socket_pair make_tcp_pair() {
   listener server;
   descriptor client = server.connect();
-  // On the loopback interface the connection is there when connect(2) returns.
-  return {std::move(client),
-          descriptor(checked(::accept4(server.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC),
-                             "accept4"))};
+  descriptor accepted = server.accept();
+  becomes_ready(client, POLLOUT);
+  return {std::move(client), std::move(accepted)};
 }
 
 inline void write_byte(const descriptor& to, char byte = 'x') {
@@ -141,6 +161,11 @@ inline void fill(const descriptor& to) {
   }
   while (::write(to.get(), block, 1) > 0) {
   }
+}
+// Also of what the kernel moves on to the other end of a TCP connection by and by.
+inline void fill_for_good(const descriptor& to) {
+  do fill(to);
+  while (becomes_ready(to, POLLOUT, 20));
 }
 inline void drain(const descriptor& from) {
   char block[4096];
@@ -165,6 +190,15 @@ inline std::vector<int> open_descriptors() {
   for (int number = 0; number != 20000; ++number)
     if (is_open(number)) open.push_back(number);
   return open;
+}
+
+// Whether this process may have so many descriptors: the soft limit is raised to that, if it must and can be.
+inline bool may_have_descriptors(rlim_t count) {
+  rlimit limit{};
+  checked(::getrlimit(RLIMIT_NOFILE, &limit), "getrlimit");
+  if (limit.rlim_cur >= count) return true;
+  limit.rlim_cur = count;
+  return limit.rlim_max >= count && ::setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
 // The soft limit on descriptors, until the end of the scope.

@@ -201,6 +201,7 @@ inline descriptor dup_onto(const descriptor& of, SOCKET number) {
   }
   throw std::system_error(std::make_error_code(std::errc::bad_file_descriptor), "dup_onto");
 }
+inline bool may_have_descriptors(int) noexcept { return true; }
 inline bool is_open(SOCKET number) { return selectors::detail::is_open_socket(number); }
 inline bool is_close_on_exec(SOCKET number) {
   DWORD flags = 0;

@@ -34,6 +34,10 @@ constexpr bool is_epoll = Backend::name == "epoll";
 template <class Backend>
 constexpr bool is_select = Backend::name == "select";
 
+// Error, hangup and read_hangup are what the kernel calls it, and these tests know what Linux's does; of the others
+// they ask what code sees that watches only what it asked for.
+constexpr bool is_linux = SELECTORS_HAS_EPOLL == 1;
+
 constexpr auto askable = selectors::event::read | selectors::event::write | selectors::event::priority;
 
 // A number as a handle, whatever the type of handles.

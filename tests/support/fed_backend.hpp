@@ -2,6 +2,7 @@
 #pragma once
 
 #include <selectors/backend/descriptor.hpp>
+#include <selectors/backend/poll.hpp>
 #include <selectors/testing.hpp>
 
 #include <poll.h>
@@ -13,7 +14,8 @@
 namespace support {
 
 // The scripted backend, its script written by poll(2): so the whole conformance suite, which knows descriptors
-// alone, can be asked of it. Time is real, and edges are left out: poll(2) cannot tell them.
+// alone, can be asked of it. Time is real, in milliseconds as where there is no ppoll(2), and edges are left out:
+// poll(2) cannot tell them.
 class fed_backend : public selectors::testing::scripted_backend {
  public:
   static constexpr bool supports(selectors::trigger mode, bool exclusive) noexcept {
@@ -30,8 +32,8 @@ class fed_backend : public selectors::testing::scripted_backend {
     for_each_watched([&](const selectors::registration& r) {
       asked_[count++] = {r.handle, to_poll(r.interest.events), 0};
     });
-    const selectors::detail::timespec_of time(timeout);
-    if (::ppoll(asked_.data(), static_cast<nfds_t>(count), time.get(), nullptr) < 0) return -1;
+    const auto size = static_cast<nfds_t>(count);
+    if (selectors::detail::poll_by_milliseconds(asked_.data(), size, timeout) < 0) return -1;
     for (std::size_t i = 0; i != count; ++i) {
       const int bits = asked_[i].revents;
       if ((bits & POLLNVAL) != 0)
@@ -43,9 +45,15 @@ class fed_backend : public selectors::testing::scripted_backend {
   }
 
  private:
+#if defined(POLLRDHUP)
+  static constexpr int read_hangup = POLLRDHUP;
+#else
+  static constexpr int read_hangup = 0;
+#endif
+
   static short to_poll(selectors::event_mask events) noexcept {
     int bits = 0;
-    if (events.contains(selectors::event::read)) bits |= POLLIN | POLLRDHUP;
+    if (events.contains(selectors::event::read)) bits |= POLLIN | read_hangup;
     if (events.contains(selectors::event::write)) bits |= POLLOUT;
     if (events.contains(selectors::event::priority)) bits |= POLLPRI;
     return static_cast<short>(bits);
@@ -57,7 +65,7 @@ class fed_backend : public selectors::testing::scripted_backend {
     if ((bits & POLLPRI) != 0) events |= selectors::event::priority;
     if ((bits & POLLERR) != 0) events |= selectors::event::error;
     if ((bits & POLLHUP) != 0) events |= selectors::event::hangup;
-    if ((bits & POLLRDHUP) != 0) events |= selectors::event::read_hangup;
+    if ((bits & read_hangup) != 0) events |= selectors::event::read_hangup;
     return events;
   }
 

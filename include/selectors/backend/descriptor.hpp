@@ -13,7 +13,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <limits>
 
 // What the backends of POSIX share.
 namespace selectors::detail {
@@ -31,23 +30,31 @@ inline void close_descriptor(native_handle_type& handle) noexcept {
   handle = invalid_handle;
 }
 
-// A timeout as ppoll(2) and pselect(2) want it: null is forever, and so is what time_t cannot say.
+// A timeout as ppoll(2), pselect(2) and kevent(2) want it: null is forever. A hundred million seconds (three years) are
+// as good as that: with more, some BSDs' and macOS's kernels answer EINVAL, select(2).
 class timespec_of {
  public:
   explicit timespec_of(std::chrono::nanoseconds timeout) noexcept {
     const auto whole = std::chrono::floor<std::chrono::seconds>(timeout);
-    endless_ =
-        timeout == (std::chrono::nanoseconds::max)() || whole.count() > (std::numeric_limits<time_t>::max)();
-    if (endless_) return;
-    value_.tv_sec = static_cast<time_t>(whole.count());
+    is_endless_ = whole >= longest;
+    if (is_endless_) return;
+    value_.tv_sec = static_cast<decltype(value_.tv_sec)>(whole.count());
     value_.tv_nsec = static_cast<decltype(value_.tv_nsec)>((timeout - whole).count());
   }
-  const timespec* get() const noexcept { return endless_ ? nullptr : &value_; }
+  const timespec* get() const noexcept { return is_endless_ ? nullptr : &value_; }
 
  private:
+  static constexpr std::chrono::seconds longest{100'000'000};
+
   timespec value_{};
-  bool endless_ = false;
+  bool is_endless_ = false;
 };
+
+// Rounded up to what a timeval can say: pselect(2) of FreeBSD cuts off the rest.
+constexpr std::chrono::nanoseconds whole_microseconds(std::chrono::nanoseconds timeout) noexcept {
+  constexpr auto most = std::chrono::floor<std::chrono::microseconds>((std::chrono::nanoseconds::max)());
+  return timeout <= most ? std::chrono::ceil<std::chrono::microseconds>(timeout) : timeout;
+}
 
 }  // namespace selectors::detail
 

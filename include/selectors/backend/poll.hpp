@@ -13,14 +13,47 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 #include <utility>
 
 namespace selectors {
+
+namespace detail {
+
+// ppoll(2): of Linux and the BSDs (NetBSD since 10), not of macOS.
+template <class Watched>
+concept has_ppoll = requires(Watched* watched) { ppoll(watched, nfds_t{}, nullptr, nullptr); };
+
+// Where there is none, poll(2): in milliseconds, rounded up, and no more of them at a time than an int has.
+inline int poll_by_milliseconds(pollfd* watched, nfds_t count, std::chrono::nanoseconds timeout) noexcept {
+  constexpr std::chrono::milliseconds longest((std::numeric_limits<int>::max)());
+  for (;;) {
+    const auto whole = std::chrono::ceil<std::chrono::milliseconds>(timeout);
+    const auto part = (std::min)(whole, longest);
+    const bool is_endless = timeout == (std::chrono::nanoseconds::max)();
+    const int found = ::poll(watched, count, is_endless ? -1 : static_cast<int>(part.count()));
+    if (found != 0 || part == whole) return found;
+    timeout -= part;
+  }
+}
+
+template <class Watched>
+int poll_for(Watched* watched, std::size_t count, std::chrono::nanoseconds timeout) noexcept {
+  if constexpr (has_ppoll<Watched>) {
+    const timespec_of time(timeout);
+    return ppoll(watched, static_cast<nfds_t>(count), time.get(), nullptr);
+  } else {
+    return poll_by_milliseconds(watched, static_cast<nfds_t>(count), timeout);
+  }
+}
+
+}  // namespace detail
 
 /// poll(2): the cost of a wait grows with what is registered. No system call for a change, and no kernel
 /// object. Level and one-shot triggering.
@@ -32,7 +65,7 @@ class poll_backend {
   };
 
   static constexpr std::string_view name = "poll";
-  static constexpr const char* wait_call = "ppoll";
+  static constexpr const char* wait_call = detail::has_ppoll<pollfd> ? "ppoll" : "poll";
   static constexpr bool disarms_oneshot = false;
   static constexpr bool refuses_closed = false;
 
@@ -65,6 +98,10 @@ class poll_backend {
   }
 
   failure add(registration& r) noexcept {
+    if (SELECTORS_POLL_REFUSES_FILES != 0 && is_refused(r)) {
+      r.always_ready = true;
+      return {};
+    }
     r.slot = static_cast<std::uint32_t>(size_++);
     r.attached = true;
     tokens_[r.slot] = &r;
@@ -88,8 +125,7 @@ class poll_backend {
   }
 
   int wait(std::chrono::nanoseconds timeout) noexcept {
-    const detail::timespec_of time(timeout);
-    int left = ::ppoll(watched_.data(), static_cast<nfds_t>(size_), time.get(), nullptr);
+    int left = detail::poll_for(watched_.data(), size_, timeout);
     if (left < 0) return left;
     std::size_t found = 0;
     for (std::size_t i = 0; left > 0 && i != size_; ++i) {
@@ -112,6 +148,13 @@ class poll_backend {
 #else
   static constexpr int read_hangup = 0;
 #endif
+
+  // macOS says POLLNVAL of an open device or directory, and looks no further then: poll(2), under "bugs".
+  static bool is_refused(const registration& r) noexcept {
+    pollfd asked{r.handle, to_kernel(r.interest), 0};
+    const bool is_invalid = ::poll(&asked, 1, 0) == 1 && (asked.revents & POLLNVAL) != 0;
+    return is_invalid && is_open(r.handle);
+  }
 
   // To the kernel:
   //

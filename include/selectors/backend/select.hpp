@@ -11,7 +11,10 @@
 #include <selectors/backend/descriptor.hpp>
 #include <selectors/detail/buffer.hpp>
 
+#include <signal.h>
 #include <sys/select.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include <bit>
 #include <cerrno>
@@ -19,13 +22,39 @@
 #include <climits>
 #include <cstddef>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace selectors {
 
+namespace detail {
+
+#if SELECTORS_PSELECT_HAS_TWO_NAMES
+// macOS's pselect(2) refuses more than FD_SETSIZE of a program compiled without _DARWIN_UNLIMITED_SELECT, for which it
+// is too late here. This is what it is called with it.
+extern "C" int selectors_pselect(int count, fd_set* readers, fd_set* writers, fd_set* exceptional,
+                                 const timespec* timeout, const sigset_t* mask) noexcept
+    __asm("_pselect$DARWIN_EXTSN");
+#else
+inline int selectors_pselect(int count, fd_set* readers, fd_set* writers, fd_set* exceptional,
+                             const timespec* timeout, const sigset_t* mask) noexcept {
+  return ::pselect(count, readers, writers, exceptional, timeout, mask);
+}
+#endif
+
+// The words of the kernel's bitmaps: an fd_set is an array of them, whatever it is called there. unsigned long with
+// Linux and FreeBSD, 32 bits with macOS, NetBSD and OpenBSD.
+inline auto word_of(fd_set set) noexcept {
+  const auto& [words] = set;
+  return words[0];
+}
+using fd_word = std::make_unsigned_t<decltype(word_of(fd_set{}))>;
+
+}  // namespace detail
+
 /// select(2): the cost of a wait grows with the highest number registered. No system call for a change, and
 /// no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: the kernel takes bitmaps of any
-/// length, and these are the library's own, laid out as the kernel's are, in words of unsigned long.
+/// length, and these are the library's own, laid out as the kernel's are.
 class select_backend {
  public:
   struct entry {
@@ -90,8 +119,10 @@ class select_backend {
   failure modify(registration& r, any_interest) noexcept {
     const place bit(r.handle);
     for (std::size_t set = 0; set != sets; ++set) {
+      const bool is_wanted = r.interest.events.contains(event_of[set]) &&
+                             (event_of[set] != event::priority || !is_file(r.handle));
       word& bits = wanted_[set][bit.index];
-      bits = r.interest.events.contains(event_of[set]) ? bits | bit.mask : bits & ~bit.mask;
+      bits = is_wanted ? bits | bit.mask : bits & ~bit.mask;
     }
     return {};
   }
@@ -117,7 +148,7 @@ class select_backend {
       count = ask(entries == 0 ? timeout : std::chrono::nanoseconds::zero());
     }
     if (count < 0 && entries == 0) return count;
-    if (count > 0) entries = take_ready(entries);
+    if (count > 0) entries = take_ready(entries, count);
     return static_cast<int>(entries);
   }
 
@@ -128,12 +159,18 @@ class select_backend {
   static event_bits events(const entry& e) noexcept { return e.events; }
 
  private:
-  using word = unsigned long;
+  using word = detail::fd_word;
   static constexpr std::size_t bits_of_word = sizeof(word) * CHAR_BIT;
 
   static constexpr std::size_t sets = 3;
   static constexpr event event_of[sets] = {event::read, event::write, event::priority};
   using bitmaps = detail::buffer<word>[sets];
+
+  // Files are always exceptional to POSIX's select(), and to macOS, though there is nothing to read then.
+  static bool is_file(native_handle_type handle) noexcept {
+    struct stat found{};
+    return ::fstat(handle, &found) == 0 && (S_ISREG(found.st_mode) || S_ISDIR(found.st_mode));
+  }
 
   // Where the bit of a handle is.
   struct place {
@@ -165,11 +202,12 @@ class select_backend {
       for (std::size_t i = 0; i != words_; ++i) found_[set][i] = wanted_[set][i];
   }
 
-  // Numbers that the process cannot have are no error to the kernel, so the sets end with a word.
+  // Numbers that the process cannot have are no error to most kernels, so the sets end with a word.
   int ask(std::chrono::nanoseconds timeout) noexcept {
-    const detail::timespec_of time(timeout);
+    const detail::timespec_of time(detail::whole_microseconds(timeout));
     const auto set = [this](std::size_t i) { return reinterpret_cast<fd_set*>(found_[i].data()); };
-    return ::pselect(static_cast<int>(words_ * bits_of_word), set(0), set(1), set(2), time.get(), nullptr);
+    return detail::selectors_pselect(static_cast<int>(words_ * bits_of_word), set(0), set(1), set(2),
+                                     time.get(), nullptr);
   }
 
   // The sets are as they were asked with: pselect(2) leaves them on error.
@@ -182,12 +220,17 @@ class select_backend {
     return entries;
   }
 
-  // From the kernel: the table above, read backwards. An error or a hangup is readiness alone.
-  std::size_t take_ready(std::size_t entries) noexcept {
+  // From the kernel: the table above, read backwards. An error or a hangup is readiness alone. Beyond as many bits as
+  // it counted are numbers that the process cannot have, as they were asked for: the kernel left them alone.
+  std::size_t take_ready(std::size_t entries, int count) noexcept {
     for_each_in(found_, [&](native_handle_type handle, word bit) {
+      if (count <= 0) return;
       event_mask found;
-      for (std::size_t set = 0; set != sets; ++set)
-        if ((found_[set][place(handle).index] & bit) != 0) found |= event_of[set];
+      for (std::size_t set = 0; set != sets; ++set) {
+        if ((found_[set][place(handle).index] & bit) == 0) continue;
+        found |= event_of[set];
+        --count;
+      }
       put(entries++, *tokens_[static_cast<std::size_t>(handle)], detail::mask_bits::of(found));
     });
     return entries;

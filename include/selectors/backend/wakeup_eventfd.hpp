@@ -17,10 +17,10 @@
 
 namespace selectors::detail {
 
-// What a wakeup is made of: an eventfd(2), which counts notifications and is readable unless there are none.
-class wakeup_channel {
+// What a wakeup is made of on Linux: an eventfd(2), which counts notifications and is readable unless there are none.
+class eventfd_channel {
  public:
-  ~wakeup_channel() { close_descriptor(event_); }
+  ~eventfd_channel() { close_descriptor(event_); }
 
   failure open() noexcept {
     event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

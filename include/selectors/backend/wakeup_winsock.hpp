@@ -44,7 +44,7 @@ class owned_socket {
 
 // What a wakeup is made of: a TCP connection of the process with itself, since nothing but a socket can be waited for
 // together with sockets. One byte is under way at most.
-class wakeup_channel {
+class winsock_channel {
  public:
   failure open() noexcept {
     if (const failure failed = start_winsock()) return failed;
@@ -127,7 +127,9 @@ class wakeup_channel {
     for (int strangers = 0; strangers != most_strangers; ++strangers) {
       reader_ = owned_socket(::accept(listener.get(), nullptr, nullptr));
       if (!reader_) return false;
-      if (are_peers()) return make_prompt(on);
+      if (!are_peers()) continue;
+      call = "setsockopt";
+      return make_prompt(on);
     }
     ::WSASetLastError(WSAECONNABORTED);
     return false;

@@ -33,9 +33,9 @@
 #endif
 
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <concepts>
+#include <cstdint>
 #include <limits>
 
 // What the backends of Windows share.
@@ -110,6 +110,33 @@ class countdown {
   std::chrono::nanoseconds left_;
   clock::time_point start_;
 };
+
+// Before Windows 10, version 2004 (build 19041), WSAPoll never tells of a connect that failed: so say its release
+// notes. Read once.
+enum class answer : int { unknown, no, yes };
+inline constinit std::atomic<answer> wsapoll_tells_failed_connects{answer::unknown};
+
+inline bool is_build_at_least(unsigned long build) noexcept {
+  using get_version =
+      LONG(WINAPI*)(OSVERSIONINFOW*);  // GetVersionEx says what the program's manifest asks for
+  OSVERSIONINFOW about{};
+  about.dwOSVersionInfoSize = sizeof about;
+  const HMODULE ntdll = ::GetModuleHandleW(L"ntdll.dll");
+  if (ntdll == nullptr) return false;
+  const FARPROC found = ::GetProcAddress(ntdll, "RtlGetVersion");
+  if (found == nullptr) return false;
+  const auto call = reinterpret_cast<get_version>(reinterpret_cast<void*>(found));
+  return call(&about) == 0 && about.dwBuildNumber >= build;
+}
+
+inline bool tells_failed_connects() noexcept {
+  answer known = wsapoll_tells_failed_connects.load(std::memory_order_relaxed);
+  if (known == answer::unknown) {
+    known = is_build_at_least(19041) ? answer::yes : answer::no;
+    wsapoll_tells_failed_connects.store(known, std::memory_order_relaxed);
+  }
+  return known == answer::yes;
+}
 
 }  // namespace selectors::detail
 

@@ -9,7 +9,6 @@
 #include <selectors/backend/winsock.hpp>
 #include <selectors/detail/buffer.hpp>
 
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -18,37 +17,6 @@
 #include <utility>
 
 namespace selectors {
-
-namespace detail {
-
-// Before Windows 10, version 2004 (build 19041), WSAPoll never tells of a connect that failed: so say its release
-// notes. Read once.
-enum class answer : int { unknown, no, yes };
-inline constinit std::atomic<answer> wsapoll_tells_failed_connects{answer::unknown};
-
-inline bool is_build_at_least(unsigned long build) noexcept {
-  using get_version =
-      LONG(WINAPI*)(OSVERSIONINFOW*);  // GetVersionEx says what the program's manifest asks for
-  OSVERSIONINFOW about{};
-  about.dwOSVersionInfoSize = sizeof about;
-  const HMODULE ntdll = ::GetModuleHandleW(L"ntdll.dll");
-  if (ntdll == nullptr) return false;
-  const FARPROC found = ::GetProcAddress(ntdll, "RtlGetVersion");
-  if (found == nullptr) return false;
-  const auto call = reinterpret_cast<get_version>(reinterpret_cast<void*>(found));
-  return call(&about) == 0 && about.dwBuildNumber >= build;
-}
-
-inline bool tells_failed_connects() noexcept {
-  answer known = wsapoll_tells_failed_connects.load(std::memory_order_relaxed);
-  if (known == answer::unknown) {
-    known = is_build_at_least(19041) ? answer::yes : answer::no;
-    wsapoll_tells_failed_connects.store(known, std::memory_order_relaxed);
-  }
-  return known == answer::yes;
-}
-
-}  // namespace detail
 
 /// WSAPoll: the cost of a wait grows with what is registered. No system call for a change, and no kernel object. Level
 /// and one-shot triggering. A few sockets that WSAPoll does not serve are looked at by select, a hundred times a second
@@ -123,8 +91,9 @@ class poll_backend {
   int wait(std::chrono::nanoseconds timeout) noexcept {
     detail::countdown time(timeout);
     int milliseconds = 0;
+    int failures = 0;
     for (bool is_again = false;;) {
-      if (!ask(milliseconds)) return -1;
+      if (!ask(milliseconds) && (errno != WSAENOTSOCK || ++failures == 3)) return -1;
       const std::size_t polled = polled_;
       const std::size_t found = look_aside(take_ready());
       if (found != 0) return static_cast<int>(found);
@@ -163,7 +132,7 @@ class poll_backend {
     return type == SOCK_STREAM && listens == 0 && !detail::is_connected_socket(socket);
   }
 
-  // What failed to connect, and what was closed, is told. What is ready is WSAPoll's again, which knows the details.
+  // What failed to connect, and what is closed, is told. What is ready is WSAPoll's again, which knows the details.
   std::size_t look_aside(std::size_t found) noexcept {
     for (std::size_t i = polled_; i < size_; ++i) {
       const event_bits bits = look_at(*tokens_[i]);
@@ -211,7 +180,7 @@ class poll_backend {
   }
 
   // False if it fails, with errno. Without a socket WSAPoll fails at once instead of waiting, and if none of them is
-  // open: those are marked then.
+  // open: those are marked then. None may be left to find, if another thread has opened it again meanwhile.
   bool ask(int milliseconds) noexcept {
     if (polled_ == 0) {
       if (milliseconds != 0) ::Sleep(milliseconds < 0 ? INFINITE : static_cast<DWORD>(milliseconds));
@@ -226,7 +195,7 @@ class poll_backend {
       any_closed = any_closed || is_closed;
     }
     errno = error;
-    return any_closed || error == WSAENOTSOCK;
+    return any_closed;
   }
 
   // Not told: that the peer of one who waits for something else has closed its sending side, which would end each wait.

@@ -19,8 +19,8 @@
 
 namespace selectors {
 
-/// select of Winsock: the cost of a wait grows with what is registered. No system call for a change but one for a new
-/// socket, and no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: an fd_set is a count and an
+/// select of Winsock: the cost of a wait grows with what is registered. No system call for a change but one
+/// when a socket begins to be watched, and no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: an fd_set is a count and an
 /// array, and these are the library's own.
 class select_backend {
  public:

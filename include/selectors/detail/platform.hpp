@@ -9,6 +9,9 @@
 //   SELECTORS_HAS_FORK      a process can be copied, selectors and all
 //   SELECTORS_HAS_EVENTFD   eventfd(2)
 //
+//   SELECTORS_POLL_REFUSES_FILES      poll(2) takes neither devices nor directories
+//   SELECTORS_PSELECT_HAS_TWO_NAMES   pselect(2) takes no descriptor beyond FD_SETSIZE, but another of its names does
+//
 // A program on Linux that links libkqueue, and finds its <sys/event.h>, says so by SELECTORS_LIBKQUEUE.
 
 #if defined(__linux__)
@@ -23,7 +26,8 @@
 #define SELECTORS_HAS_WINSOCK 0
 #define SELECTORS_HAS_FORK 1
 #define SELECTORS_HAS_EVENTFD 1
-#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
+    defined(__DragonFly__)
 #define SELECTORS_HAS_EPOLL 0
 #define SELECTORS_HAS_KQUEUE 1
 #define SELECTORS_HAS_POLL 1
@@ -48,7 +52,21 @@
 #define SELECTORS_HAS_FORK 1
 #define SELECTORS_HAS_EVENTFD 0
 #else
-#error "selectors: this operating system is not supported: Linux, macOS, the BSDs, other POSIX systems and Windows are"
+#error \
+    "selectors: this operating system is not supported: Linux, macOS, the BSDs, other POSIX systems and Windows are"
+#endif
+
+#if defined(__APPLE__)
+#define SELECTORS_PSELECT_HAS_TWO_NAMES 1
+#else
+#define SELECTORS_PSELECT_HAS_TWO_NAMES 0
+#endif
+
+#if defined(SELECTORS_POLL_REFUSES_FILES)  // a test says so
+#elif defined(__APPLE__)
+#define SELECTORS_POLL_REFUSES_FILES 1
+#else
+#define SELECTORS_POLL_REFUSES_FILES 0
 #endif
 
 // With -fno-exceptions only the error_code forms of the interface exist.
