@@ -159,11 +159,11 @@ TEMPLATE_LIST_TEST_CASE("a key that is gone is not registered, even if its numbe
 
 TEMPLATE_LIST_TEST_CASE("references to keys stay valid while registered, through moves and growth",
                         "[lifetime]", backends) {
-  std::optional<selector<int, TestType>> sel(std::in_place);
+  std::optional<selector<native_handle_type, TestType>> sel(std::in_place);
   auto pipes = make_pipes(200);
-  std::vector<selector_key<int>*> keys;
+  std::vector<selector_key<native_handle_type>*> keys;
   for (auto& [reader, writer] : pipes) keys.push_back(&sel->register_(reader, event::read, reader.get()));
-  selector<int, TestType> other(std::move(*sel));
+  selector<native_handle_type, TestType> other(std::move(*sel));
   sel.reset();
   for (std::size_t i = 0; i != pipes.size(); ++i) {
     CHECK(keys[i]->data() == pipes[i].reader.get());
@@ -184,7 +184,7 @@ struct busy {
   ~busy() {
     std::error_code error;
     if (unregisters != none) sel->unregister(unregisters, error);
-    if (modifies != none) sel->modify(modifies, event::read | event::write, error);
+    if (modifies != none) sel->modify(modifies, event::read | event::priority, error);
     if (registers != none) sel->register_(registers, event::read, std::unique_ptr<busy>(), error);
   }
 };
@@ -204,7 +204,7 @@ TEMPLATE_LIST_TEST_CASE("the destructor of data may use the selector", "[lifetim
   expect_idle(sel);
   CHECK_FALSE(sel.contains(number(0)));
   CHECK_FALSE(sel.contains(number(1)));
-  CHECK(sel.at(number(2)).events() == (event::read | event::write));
+  CHECK(sel.at(number(2)).events() == (event::read | event::priority));
   CHECK(sel.contains(number(3)));
   write_byte(pipes[3].writer);
   expect_ready(sel, {{number(3), event::read}});

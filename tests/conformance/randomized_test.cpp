@@ -65,7 +65,9 @@ class machine {
       write_byte(one.pair.second);
     one.readable = !one.readable;
   }
+  // A full socket of TCP, which is what Windows has, does not stay so: of that the model would have to know.
   static void toggle_writable(watched& one) {
+    if (SELECTORS_HAS_WINSOCK) return;
     if (one.writable)
       fill(one.pair.first);
     else

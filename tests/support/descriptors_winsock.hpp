@@ -160,14 +160,15 @@ inline char read_byte(const descriptor& from) {
   checked(::recv(from.get(), &byte, 1, 0), "recv");
   return byte;
 }
-// TCP passes on what it has room for a moment later, so it is full when that has stayed so for a while.
+// TCP passes on what it has room for by and by, and acknowledges up to 40 ms later: full is what has stayed so.
 inline void fill(const descriptor& to) {
   static constexpr char block[65536] = {};
-  for (int quiet = 0; quiet != 3; ++quiet) {
-    while (::send(to.get(), block, sizeof block, 0) > 0) quiet = 0;
-    while (::send(to.get(), block, 1, 0) > 0) quiet = 0;
-    ::Sleep(1);
-  }
+  do {
+    while (::send(to.get(), block, sizeof block, 0) > 0) {
+    }
+    while (::send(to.get(), block, 1, 0) > 0) {
+    }
+  } while (becomes_ready(to, POLLWRNORM, 50));
 }
 inline void fill_for_good(const descriptor& to) { fill(to); }
 inline void drain(const descriptor& from) {

@@ -56,17 +56,17 @@ class winsock_channel {
     return failure::system(call, error);
   }
 
-  // Whoever finds a notification there leaves it at that; it is there when `reset` has not yet taken its byte.
+  // Whoever finds a notification there leaves it at that; it is there when `reset` has not yet taken its byte. It is
+  // found by writing, not by looking: so what was done before is seen by who takes it.
   void notify() noexcept {
-    int seen = idle;
-    if (!state_.compare_exchange_strong(seen, sending, std::memory_order_acq_rel)) return;
+    if ((state_.fetch_or(claimed, std::memory_order_acq_rel) & claimed) != 0) return;
     const int kept = ::WSAGetLastError();
     const char byte = 0;
     if (::send(writer_.get(), &byte, 1, 0) == 1) {
-      seen = sending;
-      state_.compare_exchange_strong(seen, sent, std::memory_order_acq_rel);
+      int seen = claimed;
+      state_.compare_exchange_strong(seen, claimed | sent, std::memory_order_acq_rel);
     } else {
-      state_.store(idle, std::memory_order_release);
+      state_.store(0, std::memory_order_release);
     }
     ::WSASetLastError(kept);
   }
@@ -76,12 +76,12 @@ class winsock_channel {
   bool reset() noexcept {
     const int kept = ::WSAGetLastError();
     bool taken = take();
-    for (int tries = 0; !taken && tries != most_tries && state_.load(std::memory_order_acquire) == sent;
+    for (int tries = 0; !taken && tries != most_tries && (state_.load(std::memory_order_acquire) & sent) != 0;
          ++tries) {
       ::SwitchToThread();
       taken = take();
     }
-    if (taken) state_.exchange(idle, std::memory_order_acq_rel);
+    if (taken) state_.exchange(0, std::memory_order_acq_rel);
     ::WSASetLastError(kept);
     return taken;
   }
@@ -89,7 +89,7 @@ class winsock_channel {
   native_handle_type native_handle() const noexcept { return reader_.get(); }
 
  private:
-  enum : int { idle, sending, sent };
+  enum : int { claimed = 1, sent = 2 };
   static constexpr int most_tries = 1000;
   static constexpr int most_strangers = 64;
 
@@ -160,7 +160,7 @@ class winsock_channel {
 
   owned_socket reader_;
   owned_socket writer_;
-  std::atomic<int> state_{idle};
+  std::atomic<int> state_{0};
 };
 
 }  // namespace selectors::detail
