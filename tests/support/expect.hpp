@@ -5,7 +5,9 @@
 
 #include <selectors/selectors.hpp>
 
-#if !SELECTORS_HAS_WINSOCK
+#if SELECTORS_HAS_WINSOCK
+#include <selectors/backend/afd.hpp>
+#else
 #include "fed_backend.hpp"
 #endif
 
@@ -22,9 +24,10 @@ namespace support {
 
 using namespace std::chrono_literals;
 
-// Those of the system, and the one for users' tests.
+// Those of the system, and the one for users' tests; on Windows the one that has to be chosen by name instead.
 #if SELECTORS_HAS_WINSOCK
-using backends = selectors::available_backends;
+using backends =
+    decltype(std::tuple_cat(selectors::available_backends(), std::tuple<selectors::afd_backend>()));
 #else
 using backends = decltype(std::tuple_cat(selectors::available_backends(), std::tuple<fed_backend>()));
 #endif
