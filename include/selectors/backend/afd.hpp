@@ -62,8 +62,8 @@ class afd_backend {
     state_.port = ::CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, 1);
     if (state_.port == nullptr)
       return failure::system("CreateIoCompletionPort", detail::afd::errno_of_port());
-    const failure failed =
-        reserve(1, detail::invalid_handle);  // or who cannot use the device hears of it late
+    // Who cannot use the device hears of it now.
+    const failure failed = reserve(1, detail::invalid_handle);
     if (failed) close();
     return failed;
   }
