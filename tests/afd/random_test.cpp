@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Random steps, after which every other backend is asked what select_backend is: they have the same keys, and tell the
-// same.
+// Random steps, after which each backend is asked what select_backend is: they have the same keys, and tell the same.
 
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
 
-#include <selectors/backend/afd.hpp>
 #include <selectors/selectors.hpp>
 
 #include <chrono>
@@ -147,9 +145,9 @@ unsigned long from_environment(const char* name, unsigned long otherwise) {
 }  // namespace
 
 // SELECTORS_SEEDS and SELECTORS_SECONDS make it longer.
-TEMPLATE_TEST_CASE("random steps are told as select tells them", "", afd_backend, poll_backend) {
+TEMPLATE_LIST_TEST_CASE("random steps are told as select tells them", "[random]", backends) {
   const unsigned long seeds = from_environment("SELECTORS_SEEDS", 10);
-  const auto time = std::chrono::seconds(from_environment("SELECTORS_SECONDS", 20));
+  const auto time = std::chrono::seconds(from_environment("SELECTORS_SECONDS", 8));
   const auto start = std::chrono::steady_clock::now();
   for (unsigned seed = 1; seed <= seeds && std::chrono::steady_clock::now() - start < time; ++seed) {
     twins<TestType> both(seed);
