@@ -34,9 +34,7 @@ class pairs {
   bool make_one() {
     try {
       support::descriptor client = listener_.connect();
-      (void)support::awaits(listener_.socket, POLLRDNORM);
-      support::descriptor accepted =
-          support::prepared(support::checked(::accept(listener_.socket.get(), nullptr, nullptr), "accept"));
+      support::descriptor accepted = listener_.accept();
       support::set_option(client, IPPROTO_TCP, TCP_NODELAY, BOOL(TRUE));
       all_.push_back({std::move(client), std::move(accepted)});
     } catch (const std::system_error& error) {
