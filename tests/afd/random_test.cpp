@@ -8,7 +8,9 @@
 #include <selectors/selectors.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
+#include <iterator>
 #include <map>
 #include <random>
 #include <string>
@@ -47,6 +49,8 @@ class twins {
       default: return compare();
     }
   }
+
+  std::size_t told() const { return told_; }
 
  private:
   std::size_t below(std::size_t limit) { return random_() % limit; }
@@ -124,6 +128,7 @@ class twins {
     do {
       add_told(truth_, truth);
       add_told(tried_, tried);
+      told_ += truth.size();
       if (truth == tried) return;
       ::Sleep(1);
     } while (std::chrono::steady_clock::now() - start < 2s);
@@ -131,6 +136,7 @@ class twins {
     CHECK(truth == tried);
   }
 
+  std::size_t told_ = 0;
   std::mt19937 random_;
   std::vector<watched> sockets_;
   selector<void, select_backend> truth_;
@@ -146,7 +152,7 @@ unsigned long from_environment(const char* name, unsigned long otherwise) {
 
 // SELECTORS_SEEDS and SELECTORS_SECONDS make it longer.
 TEMPLATE_LIST_TEST_CASE("random steps are told as select tells them", "[random]", backends) {
-  const unsigned long seeds = from_environment("SELECTORS_SEEDS", 10);
+  const unsigned long seeds = from_environment("SELECTORS_SEEDS", 60);
   const auto time = std::chrono::seconds(from_environment("SELECTORS_SECONDS", 8));
   const auto start = std::chrono::steady_clock::now();
   for (unsigned seed = 1; seed <= seeds && std::chrono::steady_clock::now() - start < time; ++seed) {
@@ -155,5 +161,6 @@ TEMPLATE_LIST_TEST_CASE("random steps are told as select tells them", "[random]"
       INFO("seed " << seed << ", step " << step);
       both.step();
     }
+    CHECK(both.told() != 0);
   }
 }
