@@ -6,10 +6,8 @@
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <system_error>
-#include <thread>
 #include <vector>
 
 #if SELECTORS_HAS_WINSOCK
