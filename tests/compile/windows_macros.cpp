@@ -27,6 +27,7 @@
 #error "this proves nothing"
 #endif
 
+#include <selectors/backend/afd.hpp>
 #include <selectors/selectors.hpp>
 #include <selectors/testing.hpp>
 
@@ -37,9 +38,11 @@
 int main() {
   selectors::selector<int> sel;
   selectors::poll_selector<> poll;
+  selectors::afd_selector<> afd;
   selectors::wakeup wake;
   wake.notify();
   sel.register_(wake, selectors::event::read, 1);
   poll.register_(wake, selectors::event::read);
-  return !sel.select().empty() && !poll.select().empty() ? 0 : 1;
+  afd.register_(wake, selectors::event::read);
+  return !sel.select().empty() && !poll.select().empty() && !afd.select().empty() ? 0 : 1;
 }

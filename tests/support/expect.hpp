@@ -5,7 +5,9 @@
 
 #include <selectors/selectors.hpp>
 
-#if !SELECTORS_HAS_WINSOCK
+#if SELECTORS_HAS_WINSOCK
+#include <selectors/backend/afd.hpp>
+#else
 #include "fed_backend.hpp"
 #endif
 
@@ -22,16 +24,18 @@ namespace support {
 
 using namespace std::chrono_literals;
 
-// Those of the system, and the one for users' tests; or the one that a test program is about.
+// Those of the system, and the one for users' tests, or on Windows the one that is chosen by its header; or the one that a
+// test program is about.
 #if defined(SELECTORS_TESTED_BACKEND)
 using system_backends = std::tuple<selectors::SELECTORS_TESTED_BACKEND>;
 using backends = system_backends;
-#elif SELECTORS_HAS_WINSOCK
-using system_backends = selectors::available_backends;
-using backends = system_backends;
 #else
 using system_backends = selectors::available_backends;
-using backends = decltype(std::tuple_cat(selectors::available_backends(), std::tuple<fed_backend>()));
+#if SELECTORS_HAS_WINSOCK
+using backends = decltype(std::tuple_cat(system_backends(), std::tuple<selectors::afd_backend>()));
+#else
+using backends = decltype(std::tuple_cat(system_backends(), std::tuple<fed_backend>()));
+#endif
 #endif
 
 template <class Backend>

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/detail/platform.hpp>
+
+#if SELECTORS_HAS_WINSOCK
+
+#include <selectors/backend/afd_device.hpp>
+#include <selectors/backend/concept.hpp>
+#include <selectors/backend/winsock.hpp>
+#include <selectors/detail/buffer.hpp>
+#include <selectors/selector.hpp>
+
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <string_view>
+#include <utility>
+
+namespace selectors {
+
+/// Windows' own epoll, undocumented but what its select is made of: polls of \Device\Afd that answer through a
+/// completion port. The cost of a wait grows with what is ready and what was reported before, whatever is registered;
+/// as many sockets as there is memory. One system call for each reported or modified socket at the next wait, none for
+/// a change. Level and one-shot triggering. It is in no other header, and nobody's default.
+class afd_backend {
+ public:
+  struct entry {
+    registration* token;
+    event_bits events;
+  };
+
+  static constexpr std::string_view name = "afd";
+  static constexpr const char* wait_call = "GetQueuedCompletionStatusEx";
+  static constexpr bool disarms_oneshot = true;
+  static constexpr bool refuses_closed = false;
+
+  static constexpr bool supports(trigger mode, bool exclusive) noexcept {
+    return mode != trigger::edge && !exclusive;
+  }
+  static bool is_open(native_handle_type handle) noexcept { return detail::is_open_socket(handle); }
+
+  afd_backend() noexcept = default;
+  afd_backend(afd_backend&& other) noexcept { *this = std::move(other); }
+  afd_backend& operator=(afd_backend&& other) noexcept {
+    std::swap(state_, other.state_);
+    blocks_ = std::move(other.blocks_);
+    unstarted_ = std::move(other.unstarted_);
+    entries_ = std::move(other.entries_);
+    return *this;
+  }
+  ~afd_backend() {
+    close();
+    for (std::size_t i = 0; i != blocks_.capacity(); ++i) delete blocks_[i];
+  }
+
+  failure open() noexcept {
+    if (const failure failed = detail::start_winsock()) return failed;
+    if (const failure failed = detail::afd::find_calls()) return failed;
+    state_.port = ::CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, 1);
+    if (state_.port == nullptr)
+      return failure::system("CreateIoCompletionPort", detail::afd::errno_of_port());
+    // Who cannot use the device hears of it now.
+    const failure failed = reserve(1, detail::invalid_handle);
+    if (failed) close();
+    return failed;
+  }
+
+  // The port and the devices go on to serve: what they were asked before is nobody's now.
+  failure reopen() noexcept {
+    disown_all();
+    return {};
+  }
+
+  // The memory of a request is the kernel's until it has answered, and it answers what is cancelled at once. If it
+  // does not, the memory is left to it for ever.
+  void close() noexcept {
+    if (state_.port == nullptr) return;
+    disown_all();
+    (void)take_back(0);
+    for (std::size_t i = 0; i != state_.blocks; ++i) {
+      ::CloseHandle(blocks_[i]->device);
+      if (state_.in_flight != 0) blocks_[i] = nullptr;
+    }
+    ::CloseHandle(state_.port);
+    state_ = {};
+  }
+
+  native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
+
+  // Between two waits a registration may leave one request with the kernel and take another, being paused and asked for
+  // again, but no more: what is new is started by the wait only.
+  failure reserve(std::size_t count, native_handle_type) noexcept {
+    if (!entries_.reserve(count)) return failure::memory();
+    while (state_.blocks * block::size < 2 * count) {
+      if (const failure failed = add_block()) return failed;
+    }
+    return {};
+  }
+
+  failure add(registration& r) noexcept {
+    SOCKET base = INVALID_SOCKET;
+    const std::uint32_t devices = detail::afd::devices.load(std::memory_order_relaxed);
+    if (const failure failed = detail::afd::find_base_socket(r.handle, base)) return failed;
+    if (state_.free == 0 && !take_back(1)) return failure::memory();
+    request& q = at(state_.free - 1);
+    state_.free = q.place;
+    q.place = 0;
+    q.owner = &r;
+    q.base = base;
+    q.devices = devices;
+    r.slot = q.slot;
+    r.attached = true;
+    start_later(q);
+    return {};
+  }
+
+  failure modify(registration& r, any_interest) noexcept {
+    start_later(at(r.slot));
+    return {};
+  }
+
+  // A request that is under way is its own thing: it remembers whose it was, and forgets it now.
+  bool remove(registration& r) noexcept {
+    r.attached = false;
+    disown(at(r.slot));
+    return true;
+  }
+
+  // What answers came before this call may be over by now: they are asked again, and an answer to that, or one that
+  // comes while this waits, is true. So a wait tells what is ready now, as select does.
+  int wait(std::chrono::nanoseconds timeout) noexcept {
+    detail::countdown time(timeout);
+    state_.found = 0;
+    state_.is_short = false;
+    ++state_.round;
+    start_all();
+    for (bool is_fresh = false;; is_fresh = true) {
+      state_.restarted = false;
+      const bool is_waiting = is_fresh && state_.found == 0 && !state_.is_short;
+      const DWORD milliseconds = state_.cancelled != 0 ? INFINITE
+                                 : is_waiting          ? static_cast<DWORD>(time.milliseconds())
+                                                       : 0;
+      if (!take(milliseconds, is_fresh)) return -1;
+      if (!is_fresh || state_.restarted || state_.cancelled != 0) continue;
+      if (state_.found != 0) return static_cast<int>(state_.found);
+      if (state_.is_short) {
+        errno = ENOMEM;
+        return -1;
+      }
+      if (time.is_over()) return 0;
+    }
+  }
+
+  void put(std::size_t i, registration& r, event_bits bits) noexcept { entries_[i] = {&r, bits}; }
+  const entry* entries() const noexcept { return entries_.data(); }
+  static registration* token(const entry& e) noexcept { return e.token; }
+  static event_bits bits(const entry& e) noexcept { return e.events; }
+  static event_bits events(const entry& e) noexcept { return e.events; }
+
+ private:
+  // One poll of one socket. It stays where it is, and its own, from `start` until its answer has come back.
+  struct request {
+    detail::afd::io_status status;
+    detail::afd::poll_info info;
+    registration* owner;  // null: nobody's, or nobody's any more
+    SOCKET base;
+    ULONG asked;            // of the kernel; the answer takes the place of the question
+    std::uint32_t slot;     // its own number
+    std::uint32_t place;    // in `unstarted_`, plus one; of a free one: the next free slot, plus one
+    std::uint32_t round;    // of the wait that started it
+    std::uint32_t devices;  // that there were when its number was a socket
+    bool in_flight;
+    bool cancelled;
+  };
+
+  // Requests of one device. To find the one to cancel, the kernel searches those of a device: so they are few.
+  struct block {
+    static constexpr std::size_t size = 32;
+    HANDLE device;
+    request requests[size];
+  };
+
+  struct state {
+    HANDLE port = nullptr;
+    std::size_t blocks = 0;
+    std::size_t in_flight = 0;
+    std::size_t cancelled = 0;  // of those with an owner, who waits for them to be started anew
+    std::size_t unstarted = 0;
+    std::size_t found = 0;
+    std::uint32_t free = 0;  // the first free slot, plus one
+    std::uint32_t round = 0;
+    bool restarted = false;
+    bool is_short = false;  // the system had not the means to start a request
+  };
+
+  request& at(std::size_t slot) noexcept { return blocks_[slot / block::size]->requests[slot % block::size]; }
+  HANDLE device_of(const request& q) const noexcept { return blocks_[q.slot / block::size]->device; }
+
+  SELECTORS_COLD failure add_block() noexcept {
+    const std::size_t first = state_.blocks * block::size;
+    if (!blocks_.reserve(state_.blocks + 1) || !unstarted_.reserve(first + block::size))
+      return failure::memory();
+    block*& added = blocks_[state_.blocks];  // from before it was closed, or null
+    if (added == nullptr) added = new (std::nothrow) block;
+    if (added == nullptr) return failure::memory();
+    *added = {};
+    if (const failure failed = detail::afd::open_device(state_.port, added->device)) return failed;
+    ++state_.blocks;
+    for (std::size_t i = block::size; i-- != 0;) {
+      added->requests[i].slot = static_cast<std::uint32_t>(first + i);
+      give(added->requests[i]);
+    }
+    return {};
+  }
+
+  void give(request& q) noexcept {
+    q.place = state_.free;
+    state_.free = q.slot + 1;
+  }
+
+  // ---- what is to be started by the next wait ----
+
+  void start_later(request& q) noexcept {
+    if (q.place != 0) return;
+    unstarted_[state_.unstarted++] = q.slot;
+    q.place = static_cast<std::uint32_t>(state_.unstarted);
+  }
+
+  // The last one takes the place.
+  void start_never(request& q) noexcept {
+    if (q.place == 0) return;
+    const std::uint32_t last = unstarted_[--state_.unstarted];
+    unstarted_[q.place - 1] = last;
+    at(last).place = q.place;
+    q.place = 0;
+  }
+
+  // Those that have to wait for the next wait queue up in the places behind.
+  void start_all() noexcept {
+    const std::size_t count = std::exchange(state_.unstarted, 0);
+    for (std::size_t i = 0; i != count; ++i) {
+      request& q = at(unstarted_[i]);
+      q.place = 0;
+      if (!q.in_flight)
+        start(q);
+      else if ((to_kernel(q.owner->interest) & ~q.asked) != 0)
+        cancel(q);
+    }
+  }
+
+  // ---- requests ----
+
+  void start(request& q) noexcept {
+    if (!is_socket(q)) return report(q, descriptor_closed);
+    q.asked = to_kernel(q.owner->interest);
+    q.round = state_.round;
+    const auto status = detail::afd::start_poll(device_of(q), q.base, q.asked, q.info, q.status, &q);
+    if (status >= 0) {
+      q.in_flight = true;
+      ++state_.in_flight;
+    } else if (detail::afd::is_shortage(status)) {
+      state_.is_short = true;
+      start_later(q);
+    } else {
+      report(q, descriptor_closed);  // the number is no socket, or not any more
+    }
+  }
+
+  // A device would be polled like a socket, and never answer (of wine it is the end). Only one that was opened since can
+  // have the number.
+  static bool is_socket(request& q) noexcept {
+    if (q.base == INVALID_SOCKET) return false;
+    const std::uint32_t devices = detail::afd::devices.load(std::memory_order_relaxed);
+    if (q.devices == devices) return true;
+    if (!is_open(q.owner->handle)) return false;
+    q.devices = devices;
+    return true;
+  }
+
+  void cancel(request& q) noexcept {
+    if (std::exchange(q.cancelled, true)) return;
+    ++state_.cancelled;
+    detail::afd::cancel_poll(device_of(q), q.status);
+  }
+
+  void disown(request& q) noexcept {
+    start_never(q);
+    q.owner = nullptr;
+    if (!q.in_flight) return give(q);
+    if (std::exchange(q.cancelled, false)) --state_.cancelled;
+    detail::afd::cancel_poll(device_of(q), q.status);
+  }
+
+  SELECTORS_COLD void disown_all() noexcept {
+    for (std::size_t slot = 0; slot != state_.blocks * block::size; ++slot)
+      if (at(slot).owner != nullptr) disown(at(slot));
+  }
+
+  void report(request& q, event_bits bits) noexcept {
+    put(state_.found++, *q.owner, bits);
+    if (q.owner->interest.mode != trigger::oneshot) start_later(q);
+  }
+
+  // Takes answers out of the port: those that are there, or the first to come.
+  bool take(DWORD milliseconds, bool is_fresh) noexcept {
+    constexpr ULONG most = 64;
+    for (ULONG count = most; count == most; milliseconds = 0) {
+      OVERLAPPED_ENTRY answers[most];
+      if (!::GetQueuedCompletionStatusEx(state_.port, answers, most, &count, milliseconds, FALSE)) {
+        if (::GetLastError() == WAIT_TIMEOUT) return true;
+        errno = detail::afd::errno_of_port();
+        return false;
+      }
+      for (ULONG i = 0; i != count; ++i) {
+        auto& q = *reinterpret_cast<request*>(answers[i].lpOverlapped);
+        if (is_back(q)) settle(q, is_fresh);
+      }
+    }
+    return true;
+  }
+
+  // Whether somebody has been waiting for it.
+  bool is_back(request& q) noexcept {
+    q.in_flight = false;
+    --state_.in_flight;
+    if (std::exchange(q.cancelled, false)) --state_.cancelled;
+    if (q.owner == nullptr) give(q);
+    return q.owner != nullptr;
+  }
+
+  // It may have been started for something else than what is asked for now.
+  void settle(request& q, bool is_fresh) noexcept {
+    const event_bits found = answer_of(q);
+    if (found != 0 && (is_fresh || q.round == state_.round || found == descriptor_closed))
+      return report(q, found);
+    state_.restarted = true;
+    start(q);
+  }
+
+  // Outside of a wait, to have one that is free, or (with none wanted) all: an answer for somebody is asked again by
+  // the next wait. Not for ever.
+  SELECTORS_COLD bool take_back(std::size_t wanted) noexcept {
+    constexpr int most_tries = 20;
+    constexpr DWORD pause = 50;
+    for (int tries = 0; state_.in_flight != 0 && (wanted == 0 || state_.free == 0);) {
+      OVERLAPPED_ENTRY answer;
+      ULONG count = 0;
+      if (!::GetQueuedCompletionStatusEx(state_.port, &answer, 1, &count, pause, FALSE)) {
+        if (++tries == most_tries) break;
+        continue;
+      }
+      auto& q = *reinterpret_cast<request*>(answer.lpOverlapped);
+      if (is_back(q)) start_later(q);
+    }
+    return wanted == 0 ? state_.in_flight == 0 : state_.free != 0;
+  }
+
+  // To the kernel:
+  //
+  //   read       RECEIVE | ACCEPT | DISCONNECT   no DISCONNECT without it: half-closed, it would wake a writer for ever
+  //   priority   RECEIVE_EXPEDITED
+  //   write      SEND
+  //   anything   ABORT | CONNECT_FAIL | LOCAL_CLOSE
+  //
+  static ULONG to_kernel(any_interest what) noexcept {
+    ULONG bits = detail::afd::abort | detail::afd::connect_fail | detail::afd::local_close;
+    if (what.events.contains(event::read))
+      bits |= detail::afd::receive | detail::afd::accept | detail::afd::disconnect;
+    if (what.events.contains(event::priority)) bits |= detail::afd::receive_expedited;
+    if (what.events.contains(event::write)) bits |= detail::afd::send;
+    return bits;
+  }
+
+  // From the kernel:
+  //
+  //   RECEIVE, ACCEPT     read              ABORT          error, hangup
+  //   RECEIVE_EXPEDITED   priority          CONNECT_FAIL   error
+  //   SEND                write             LOCAL_CLOSE    descriptor_closed
+  //   DISCONNECT          read, read_hangup
+  //
+  static event_bits from_kernel(ULONG bits) noexcept {
+    if ((bits & detail::afd::local_close) != 0) return descriptor_closed;
+    event_mask found;
+    if ((bits & (detail::afd::receive | detail::afd::accept)) != 0) found |= event::read;
+    if ((bits & detail::afd::receive_expedited) != 0) found |= event::priority;
+    if ((bits & detail::afd::send) != 0) found |= event::write;
+    if ((bits & detail::afd::disconnect) != 0) found |= event::read | event::read_hangup;
+    if ((bits & detail::afd::abort) != 0) found |= event::error | event::hangup;
+    if ((bits & detail::afd::connect_fail) != 0) found |= event::error;
+    return detail::mask_bits::of(found);
+  }
+
+  // Nothing of a request that was cancelled: by us, or by the kernel with the thread that started it.
+  static event_bits answer_of(const request& q) noexcept {
+    if (q.status.status == detail::afd::cancelled) return 0;
+    if (q.status.status < 0) return detail::mask_bits::of(event::error);
+    return q.info.count == 0 ? 0 : from_kernel(q.info.events & to_kernel(q.owner->interest));
+  }
+
+  state state_;
+  detail::buffer<block*> blocks_;
+  detail::buffer<std::uint32_t> unstarted_;  // slots
+  detail::buffer<entry> entries_;
+};
+
+static_assert(selector_backend<afd_backend>);
+
+/// A selector over \Device\Afd.
+template <class Data = void>
+using afd_selector = selector<Data, afd_backend>;
+
+}  // namespace selectors
+
+#endif

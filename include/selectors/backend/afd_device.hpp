@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/detail/platform.hpp>
+
+#if SELECTORS_HAS_WINSOCK
+
+#include <selectors/backend/winsock.hpp>
+#include <selectors/error.hpp>
+#include <selectors/handle.hpp>
+
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <cstdint>
+#include <limits>
+
+// The device behind the sockets of Windows, and the little of the native interface that it takes to talk to it. None
+// of this is in the headers of every compiler, so it is declared here, under names of our own; ntdll, which every
+// process has loaded, need not be linked.
+namespace selectors::detail::afd {
+
+using nt_status = LONG;
+inline constexpr nt_status pending = 0x103;
+inline constexpr nt_status cancelled = static_cast<nt_status>(0xc0000120);
+
+// IO_STATUS_BLOCK
+struct io_status {
+  union {
+    nt_status status;
+    void* unused;
+  };
+  ULONG_PTR size;
+};
+
+// UNICODE_STRING and OBJECT_ATTRIBUTES
+struct nt_string {
+  USHORT size;
+  USHORT capacity;
+  const wchar_t* text;
+};
+struct nt_name {
+  ULONG size;
+  HANDLE root;
+  const nt_string* name;
+  ULONG attributes;
+  void* security;
+  void* quality;
+};
+
+// AFD_POLL_INFO, of one socket: in it goes what is asked, and out of it comes what was found.
+struct poll_info {
+  std::int64_t timeout;
+  ULONG count;
+  ULONG exclusive;
+  SOCKET socket;
+  ULONG events;
+  nt_status status;
+};
+
+// What a poll asks for and answers: the AFD_POLL_… bits.
+enum : ULONG {
+  receive = 0x01,
+  receive_expedited = 0x02,
+  send = 0x04,
+  disconnect = 0x08,  // the peer has ended its side
+  abort = 0x10,       // the connection is broken
+  local_close = 0x20,
+  accept = 0x80,
+  connect_fail = 0x100
+};
+
+// The calls of ntdll. They are variables, so that a test can take their place.
+struct nt_calls {
+  using create_file = nt_status(NTAPI*)(HANDLE*, ULONG access, const nt_name*, io_status*,
+                                        std::int64_t* allocation, ULONG attributes, ULONG share,
+                                        ULONG disposition, ULONG options, void* ea, ULONG ea_size);
+  using device_control = nt_status(NTAPI*)(HANDLE, HANDLE event, void* apc, void* context, io_status*,
+                                           ULONG code, const void* in, ULONG in_size, void* out,
+                                           ULONG out_size);
+  using cancel_io = nt_status(NTAPI*)(HANDLE, io_status* which, io_status* how);
+
+  std::atomic<create_file> create{nullptr};
+  std::atomic<device_control> control{nullptr};
+  std::atomic<cancel_io> cancel{nullptr};
+};
+inline constinit nt_calls calls;
+
+template <class Call>
+bool find_call(HMODULE library, const char* name, std::atomic<Call>& call) noexcept {
+  if (call.load(std::memory_order_relaxed) != nullptr) return true;
+  const FARPROC found = ::GetProcAddress(library, name);
+  if (found != nullptr) call.store(std::bit_cast<Call>(found), std::memory_order_relaxed);
+  return found != nullptr;
+}
+
+inline failure find_calls() noexcept {
+  const HMODULE library = ::GetModuleHandleW(L"ntdll.dll");
+  const bool found = library != nullptr && find_call(library, "NtCreateFile", calls.create) &&
+                     find_call(library, "NtDeviceIoControlFile", calls.control) &&
+                     find_call(library, "NtCancelIoFileEx", calls.cancel);
+  return found ? failure() : failure::system("GetProcAddress", ENOSYS);
+}
+
+// Whether a status means that the system is short of something, now.
+constexpr bool is_shortage(nt_status status) noexcept {
+  switch (static_cast<std::uint32_t>(status)) {
+    case 0xc0000017:  // STATUS_NO_MEMORY
+    case 0xc0000044:  // STATUS_QUOTA_EXCEEDED
+    case 0xc000009a:  // STATUS_INSUFFICIENT_RESOURCES
+    case 0xc00000a1:  // STATUS_WORKING_SET_QUOTA
+    case 0xc000012d:  // STATUS_COMMITMENT_LIMIT
+      return true;
+    default: return false;
+  }
+}
+
+constexpr int errno_of(nt_status status) noexcept {
+  if (is_shortage(status)) return ENOMEM;
+  switch (static_cast<std::uint32_t>(status)) {
+    case 0xc000011f: return EMFILE;  // STATUS_TOO_MANY_OPENED_FILES
+    case 0xc0000022: return EACCES;  // STATUS_ACCESS_DENIED
+    default: return ENODEV;
+  }
+}
+
+// The errno of what GetLastError tells of a completion port.
+inline int errno_of_port() noexcept {
+  switch (::GetLastError()) {
+    case ERROR_TOO_MANY_OPEN_FILES: return EMFILE;
+    case ERROR_NOT_ENOUGH_MEMORY:
+    case ERROR_NO_SYSTEM_RESOURCES: return ENOMEM;
+    default: return EBADF;
+  }
+}
+
+// How many devices this process has opened. The number of a closed socket may be one of theirs next.
+inline constinit std::atomic<std::uint32_t> devices{1};
+
+// Opened by any name below \Device\Afd, and without the attributes that would make a socket of it, it is a handle to
+// the device itself. Its completions go to the port.
+inline failure open_device(HANDLE port, HANDLE& device) noexcept {
+  static constexpr wchar_t text[] = L"\\Device\\Afd\\Selectors";
+  const nt_string name{sizeof text - sizeof(wchar_t), sizeof text, text};
+  const nt_name attributes{sizeof(nt_name), nullptr, &name, 0, nullptr, nullptr};
+  constexpr ULONG open_existing = 1;  // FILE_OPEN
+  io_status status{};
+  HANDLE opened = nullptr;
+  const nt_status error = calls.create.load(std::memory_order_relaxed)(
+      &opened, SYNCHRONIZE, &attributes, &status, nullptr, 0, FILE_SHARE_READ | FILE_SHARE_WRITE,
+      open_existing, 0, nullptr, 0);
+  if (error != 0) return failure::system("NtCreateFile", errno_of(error));
+  devices.fetch_add(1, std::memory_order_relaxed);
+  if (::CreateIoCompletionPort(opened, port, 0, 0) == nullptr) {
+    const int reason = errno_of_port();
+    ::CloseHandle(opened);
+    return failure::system("CreateIoCompletionPort", reason);
+  }
+  // Nobody waits for the handle itself; if it cannot be had, that costs time only.
+  ::SetFileCompletionNotificationModes(opened, FILE_SKIP_SET_EVENT_ON_HANDLE);
+  device = opened;
+  return {};
+}
+
+// Asks to be told, by the port, when any of the events is there; at once if one is already. Both structs are the
+// kernel's, and stay where they are, until its answer has come out of the port; that names `context`.
+inline nt_status start_poll(HANDLE device, SOCKET socket, ULONG events, poll_info& info, io_status& status,
+                            void* context) noexcept {
+  constexpr ULONG ioctl_afd_poll = 0x12024;
+  info = {(std::numeric_limits<std::int64_t>::max)(), 1, 0, socket, events, 0};
+  status.status = pending;
+  return calls.control.load(std::memory_order_relaxed)(
+      device, nullptr, nullptr, context, &status, ioctl_afd_poll, &info, sizeof info, &info, sizeof info);
+}
+
+// Its answer comes sooner then, and all the same. That there is nothing to cancel means that it is under way.
+inline void cancel_poll(HANDLE device, io_status& which) noexcept {
+  io_status how{};
+  (void)calls.cancel.load(std::memory_order_relaxed)(device, &which, &how);
+}
+
+// The socket that the device knows: layered service providers (firewalls, filters) may have put theirs in front of it.
+// A number that is no socket has none. SIO_BASE_HANDLE is for all layers to pass through; some do not, but
+// answer for which socket they poll or select, which is one layer further down.
+inline failure find_base_socket(SOCKET socket, SOCKET& base) noexcept {
+  constexpr DWORD sio_base_handle = 0x48000022;
+  constexpr DWORD of_next_layer[] = {0x4800001c, 0x4800001d,
+                                     0x4800001b};  // SIO_BSP_HANDLE_SELECT, _POLL, plain
+  constexpr int most_layers = 64;
+  const auto ask = [&](DWORD code) {
+    DWORD size = 0;
+    return ::WSAIoctl(socket, code, nullptr, 0, &base, sizeof base, &size, nullptr, nullptr) == 0 &&
+           base != INVALID_SOCKET;
+  };
+  int error = 0;
+  for (int layer = 0; layer != most_layers; ++layer) {
+    if (ask(sio_base_handle)) return {};
+    error = ::WSAGetLastError();
+    if (error == WSAENOTSOCK) break;
+    bool is_deeper = false;
+    for (const DWORD code : of_next_layer) {
+      if (!ask(code) || base == socket) continue;
+      is_deeper = true;
+      break;
+    }
+    if (!is_deeper) return failure::system("WSAIoctl", error);
+    socket = base;
+  }
+  if (error != WSAENOTSOCK) return failure::system("WSAIoctl", error);
+  base = INVALID_SOCKET;
+  return {};
+}
+
+}  // namespace selectors::detail::afd
+
+#endif
