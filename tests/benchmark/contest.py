@@ -26,26 +26,30 @@ class Contestant:
 
 
 def take_turns(commands, rounds):
-    """The figures of each round of each of the commands, which are a dict by name; all of them play a round before
-    any plays the next, once forwards and once backwards, after one round that does not count."""
-    contestants = {name: Contestant(command) for name, command in commands.items()}
-    figures = {name: [] for name in contestants}
-    for i in range(rounds + 1):
-        for name in (list, reversed)[i % 2](list(contestants)):
-            played = contestants[name].play()
-            if i:
-                figures[name].append(played)
-    for contestant in contestants.values():
-        contestant.end()
+    """The figures of each round of each of the commands, which are a dict by name: all of them play a round before any
+    plays the next, once forwards and once backwards. They sit down three times, as new programs: where a program lies in
+    memory may be luck, of some hundredths. The first round of a sitting does not count."""
+    figures = {name: [] for name in commands}
+    sittings = 3 if rounds >= 6 else 1
+    for _ in range(sittings):
+        contestants = {name: Contestant(command) for name, command in commands.items()}
+        for i in range(rounds // sittings + 1):
+            for name in (list, reversed)[i % 2](list(contestants)):
+                played = contestants[name].play()
+                if i:
+                    figures[name].append(played)
+        for contestant in contestants.values():
+            contestant.end()
     return figures
 
 
 class Ratio:
-    """How the least of our times compares with the least of theirs. The spread is of the same said of each third of
-    the rounds; a spread of more than a tenth is no measurement."""
+    """How the least of our times compares with the least of theirs. The spread is of the same said of each third of the
+    rounds, which is each sitting; a spread of more than a tenth is no measurement."""
 
     def __init__(self, ours, theirs, best=min):
-        thirds = [best(ours[i::3]) / best(theirs[i::3]) for i in range(min(3, len(ours)))]
+        third = max(1, len(ours) // 3)
+        thirds = [best(ours[i:i + third]) / best(theirs[i:i + third]) for i in range(0, len(ours) - third + 1, third)]
         self.value = best(ours) / best(theirs)
         self.low, self.high = min(self.value, *thirds), max(self.value, *thirds)
         self.is_noisy = self.high - self.low > 0.1 * self.value

@@ -6,7 +6,6 @@ must keep its promises and, under the compiler of recorded.json, be as it was re
 
 import argparse
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -229,18 +228,22 @@ def table(header, rows):
         yield "| " + " | ".join(row) + " |"
 
 
-def tables():
+def tables(brief=False):
     counted = {what: of for what, of in results["peers"].items() if "active" in what}
     yield from table(["user instructions an event above the loop by hand", *(titles[name] for name in shown)],
-                     [[what, *(f"+{of[name] - of['by_hand']:,.1f}" if name in of else "" for name in shown)] for what, of in counted.items()])
+                     [[f"ring, {what}", *(f"+{of[name] - of['by_hand']:,.1f}" if name in of else "" for name in shown)]
+                      for what, of in counted.items()])
     yield ""
-    timed = {what: of for what, of in results["times"].items() if not what.startswith("compile")}
+    left_out = ("compile", "echo, 1 conn") if brief else ("compile",)
+    timed = {what: of for what, of in results["times"].items()
+             if not what.startswith(left_out) and not (brief and what.endswith(("median trip", "1,000 trips")))}
     yield from table(["time, beside the loop by hand", *(titles[name] for name in shown), "bar"],
                      [[what, *(of["peers"][name]["text"] if name in of["peers"] else "" for name in shown), f"{of['promised']:.2f}" if of["promised"] else ""]
                       for what, of in timed.items()])
     yield ""
-    rows = [[what, f"{one['figure']:,.4g}" if one["figure"] < 1000 else f"{one['figure']:,.0f}", f"{one['promised']:,}" if one["promised"] is not None else ""]
-            for what, one in results["exact"].items()]
+    rows = [[what, f"{one['figure']:,.4g}" if one["figure"] < 1000 else f"{one['figure']:,.0f}",
+             f"{one['promised']:,}" if one["promised"] is not None else ""]
+            for what, one in results["exact"].items() if not what.startswith("instructions an event")]
     rows += [[what, of["peers"]["selectors"]["text"], f"{of['promised']:.2f}"] for what, of in results["times"].items() if what.startswith("compile")]
     yield from table(["what else it costs", "selectors", "bar"], rows)
 
@@ -249,6 +252,11 @@ for part in count_rings, count_calls, compile_all, run_rings, run_workloads, run
     note(part.__name__.replace("_", " "))
     part()
 compare_with_recorded()
+if given.readme:
+    readme = pathlib.Path(given.readme)
+    before, _, after = readme.read_text().partition("<!-- measured -->\n")
+    _, end, after = after.partition("<!-- to here -->\n")
+    readme.write_text(f"{before}<!-- measured -->\n" + "\n".join(tables(brief=True)) + f"\n{end}{after}")
 (given.build / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False))
 print("\n".join(tables()))
 for missing in set(titles) - set(shown):

@@ -34,7 +34,7 @@ struct target {
   failure missing() const noexcept { return handle < 0 ? errc::invalid_handle : errc::not_registered; }
 };
 
-// What a step of a loop arrives at; no events at the end.
+// What a step of a loop arrives at; nothing at the end.
 struct reached {
   record* found = nullptr;
   event_bits events = 0;
