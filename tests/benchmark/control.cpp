@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// The calls beside the loop: `control CALL ROUNDS` makes one call over and over; see measure.py for what they
-// tell.
-
-#include "handler.hpp"
+// What is exact of the calls beside the loop: `control CALL COUNT`. `none`, `find` and `modify` make one call
+// over and over, to have its instructions counted; `memory` and `allocations` tell what they say.
 
 #include <selectors/selectors.hpp>
 
@@ -20,21 +18,51 @@ using selectors::event;
 
 namespace {
 
-std::size_t allocated = 0;  // and not given back
+std::size_t allocated = 0;    // bytes, and not given back
+std::size_t allocations = 0;  // ever
 
 // Registers as many handles as asked for, and tells what the library keeps of each beside the caller's data.
-int print_bytes_of_a_handle(long count) {
+int print_bytes_of_a_handle(std::size_t count) {
   selectors::epoll_selector<> sel;
   const int original = eventfd(0, EFD_CLOEXEC);
-  for (long i = 0; i != count; ++i) sel.register_(dup(original), event::read);
-  std::printf("%ld\n", static_cast<long>(allocated) / count);
+  for (std::size_t i = 0; i != count; ++i) sel.register_(dup(original), event::read);
+  std::printf("%zu\n", allocated / count);
   return 0;
+}
+
+// How often memory is asked for while that many are registered; and once that is done, by a hundred rounds of
+// everything, a registration anew among it.
+int print_allocations(std::size_t count) {
+  const std::size_t before = allocations;
+  selectors::epoll_selector<> sel;
+  const int original = eventfd(1, EFD_CLOEXEC);
+  std::vector<int> handles(count);
+  const std::size_t start = allocations;
+  for (int& handle : handles) sel.register_(handle = dup(original), event::read);
+  const std::size_t cold = allocations - start + (start - before - 1);
+  (void)sel.select();
+  const std::size_t warm = allocations;
+  for (int round = 0; round != 100; ++round) {
+    for (auto [key, events] : sel.select()) sel.modify(key, event::read | event::write);
+    sel.unregister(handles[static_cast<std::size_t>(round)]);
+    (void)sel.select();
+    sel.register_(handles[static_cast<std::size_t>(round)], event::read);
+  }
+  std::printf("%zu %zu\n", cold, allocations - warm);
+  return 0;
+}
+
+// To the optimizer, a use of all that anybody can reach.
+template <class T>
+void use(T& object) {
+  asm volatile("" : : "r"(&object) : "memory");
 }
 
 }  // namespace
 
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   allocated += size;
+  ++allocations;
   auto* const memory = static_cast<std::size_t*>(std::malloc(size + 16));
   if (memory == nullptr) std::abort();
   *memory = size;
@@ -50,29 +78,27 @@ void operator delete(void* memory, std::size_t) noexcept { operator delete(memor
 void* operator new(std::size_t size) { return operator new(size, std::nothrow); }
 
 int main(int argc, char** argv) {
-  if (argc != 3) return std::fputs("usage: control none|modify|find|memory ROUNDS\n", stderr), 2;
+  if (argc != 3) return std::fputs("usage: control none|find|modify|memory|allocations COUNT\n", stderr), 2;
   const std::string_view call = argv[1];
-  const long rounds = std::atol(argv[2]);
-  if (call == "memory") return print_bytes_of_a_handle(rounds);
+  const auto count = static_cast<std::size_t>(std::atol(argv[2]));
+  if (call == "memory") return print_bytes_of_a_handle(count);
+  if (call == "allocations") return print_allocations(count);
   selectors::epoll_selector<> sel;
   std::vector<int> handles(100);
-  for (int& handle : handles) {
-    handle = eventfd(0, EFD_CLOEXEC);
-    sel.register_(handle, event::read);
-  }
-  escape(&sel);
+  for (int& handle : handles) sel.register_(handle = eventfd(0, EFD_CLOEXEC), event::read);
   const int watched = handles[50];
-  counter found;
-  const auto repeat = [rounds](auto round) {
-    for (long i = 0; i != rounds; ++i) round();
+  const auto repeat = [count, &sel](auto round) {
+    for (std::size_t i = 0; i != count; ++i) {
+      round();
+      use(sel);
+    }
   };
-  if (call == "none") repeat([&] { handle(found, true); });
-  if (call == "find") repeat([&] { handle(found, sel.find(watched) != nullptr); });
-  if (call == "modify") {
+  if (call == "none") repeat([] {});
+  if (call == "find") {
     repeat([&] {
-      sel.modify(watched, event::read);
-      handle(found, true);
+      auto* found = sel.find(watched);
+      use(*found);
     });
   }
-  return found.events > 0 ? 0 : 1;
+  if (call == "modify") repeat([&] { sel.modify(watched, event::read); });
 }

@@ -34,7 +34,7 @@ struct target {
   failure missing() const noexcept { return is_valid(handle) ? errc::not_registered : errc::invalid_handle; }
 };
 
-// What a step of a loop arrives at; no events at the end.
+// What a step of a loop arrives at; nothing at the end.
 struct reached {
   record* found = nullptr;
   event_bits events = 0;

@@ -124,7 +124,7 @@ SELECTORS_APART void core<Backend>::arm(record& r) noexcept {
   r.refused = false;
   r.armed = !r.interest.events.empty();
   const bool is_fast = r.attached && !r.suspect && r.interest.mode != trigger::oneshot;
-  r.fast = is_fast ? static_cast<std::uint8_t>(reportable(r.interest.events)) : std::uint8_t{0};
+  r.careful = static_cast<std::uint16_t>(is_fast ? ~mask_bits::of(r.interest.events) : all_bits);
   if (r.always_ready) list(r);
 }
 
@@ -132,14 +132,14 @@ SELECTORS_APART void core<Backend>::arm(record& r) noexcept {
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::refuse(record& r) noexcept {
   r.armed = r.refused = true;
-  r.fast = 0;
+  r.careful = all_bits;
   list(r);
 }
 
 // Takes it from the kernel. In a child process the kernel's object is still the parent's, and not touched.
 template <selector_backend Backend>
 SELECTORS_APART void core<Backend>::detach(record& r) noexcept {
-  r.fast = 0;
+  r.careful = all_bits;
   r.armed = r.refused = false;
   if (!r.attached || !is_of_this_process()) return;
   if (!state_.backend.remove(r) || r.suspect) {

@@ -69,7 +69,7 @@ SELECTORS_HOT outcome core<Backend>::select(nanoseconds timeout) noexcept {
     const entry* const first = state_.backend.entries();
     state_.cursor = first;
     state_.end = first + count;
-    if ((Backend::bits(*first) & static_cast<record*>(Backend::token(*first))->fast) != 0) [[likely]]
+    if ((Backend::bits(*first) & static_cast<record*>(Backend::token(*first))->careful) == 0) [[likely]]
       return outcome::ready;
   }
   return settle(count, timeout);
@@ -151,16 +151,14 @@ SELECTORS_HOT reached core<Backend>::next() noexcept {
   if (state_.cursor == state_.end) return {};
   const entry& e = *state_.cursor++;
   auto* const r = static_cast<record*>(Backend::token(e));
-  if (const auto bits = Backend::bits(e); bits <= askable_bits) [[likely]] {
-    if (const event_bits told = bits & r->fast; told != 0) [[likely]] {
-      note(notice::reached);
-      return {r, told};
-    }
+  if (const event_bits bits = Backend::bits(e); (bits & r->careful) == 0) [[likely]] {
+    note(notice::reached);
+    return {r, bits};
   }
   return next_with_care();
 }
 
-// From the entry just passed on: one with an error, or a one-shot, or nothing to report.
+// From the entry just passed on: one with an error, or a one-shot, or more than what is asked by now.
 template <selector_backend Backend>
 SELECTORS_COLD reached core<Backend>::next_with_care() noexcept {
   for (const entry* e = state_.cursor - 1; e != state_.end; state_.cursor = ++e) {
@@ -180,13 +178,13 @@ SELECTORS_COLD event_bits core<Backend>::peek(const record& r, event_bits bits) 
   return raised(bits) & reportable(r.interest.events);
 }
 
-// Whether this loop has told a suspect before. A record remembers 16 bits of the epoch, so one in 65,536 is
+// Whether this loop has told a suspect before. A record remembers 10 bits of the epoch, so one in 1,024 is
 // taken for told that was not: it is not lost, since it stays armed and healing adds it again.
 template <selector_backend Backend>
 SELECTORS_COLD bool core<Backend>::is_told_twice(record& r) noexcept {
-  const auto now = static_cast<std::uint16_t>(epoch_);
-  const bool is_told = r.suspect && r.told == now;
-  r.told = now;
+  constexpr std::uint16_t bits_of_told = 1023;
+  const bool is_told = r.suspect && r.told == (epoch_ & bits_of_told);
+  r.told = epoch_ & bits_of_told;
   return is_told;
 }
 

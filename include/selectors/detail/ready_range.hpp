@@ -35,7 +35,7 @@ class ready_range {
     }
     void operator++(int) noexcept { ++*this; }
     friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept {
-      return it.reached_.events == 0;
+      return it.reached_.found == nullptr;
     }
 
    private:

@@ -25,6 +25,8 @@ constexpr event_bits raised(event_bits bits) noexcept {
   return (bits & mask_bits::of(event::error | event::hangup)) != 0 ? bits | askable_bits : bits;
 }
 
+inline constexpr std::uint16_t all_bits = 0xffff;
+
 // A registration and what the selector knows of it: the part of a key that does not depend on its data.
 //
 //   attached, always_ready   the backend watches it, or the selector does; neither, if it is paused or silent
@@ -35,14 +37,16 @@ constexpr event_bits raised(event_bits bits) noexcept {
 //              the other one for it. So its removal is not believed, and it may be reported twice
 //   listed     in the list of those that the selector itself reports: always ready or refused
 struct record : registration {
-  std::uint8_t fast = 0;  // what the loop may report without asking further; 0 sends it to `core::reach`
+  // The bits that the loop may not report without asking `core::reach`: all that was not asked for, or all. Of no
+  // character type, since the optimizer must take those for a part of anything else.
+  std::uint16_t careful = all_bits;
   bool registered : 1 = false;
   bool armed : 1 = false;
   bool refused : 1 = false;
   bool leaked : 1 = false;
   bool suspect : 1 = false;
   bool listed : 1 = false;
-  std::uint16_t told = 0;  // of a suspect: the loop that told it last
+  std::uint16_t told : 10 = 0;  // of a suspect: the loop that told it last
   record* next = nullptr;  // in one list at most
 };
 

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSL-1.0
+"""What is the same on every run: instructions, by callgrind, allocations and bytes. And the time to compile."""
+
+import concurrent.futures
+import os
+import re
+import resource
+import subprocess
+import tempfile
+
+
+def instructions(command, rounds):
+    """The instructions of one run that plays so many rounds."""
+    run = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *map(str, command)],
+                         input=rounds * "\n", capture_output=True, text=True, check=True)
+    return int(re.search(r"Collected : (\d+)", run.stderr).group(1))
+
+
+def instructions_of_each(commands, count):
+    """The instructions of each of the commands, a dict by name, for one of the `count` things that a round of theirs is:
+    two runs that differ in the number of rounds alone leave out what starts and ends a program."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = {name: [pool.submit(instructions, command, rounds) for rounds in (1, 2)] for name, command in commands.items()}
+        return {name: (two.result() - one.result()) / count for name, (one, two) in runs.items()}
+
+
+def instructions_of_a_call(control, call, count=10000):
+    """The instructions of one call in a loop, above those of the loop."""
+    def of(what):
+        return instructions([control, what, 2 * count], 0) - instructions([control, what, count], 0)
+    return (of(call) - of("none")) / count
+
+
+def told_by(command):
+    """The numbers that a program prints."""
+    run = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
+    return [int(number) for number in run.stdout.split()]
+
+
+def text_size(program):
+    """The bytes of code and constants of a program."""
+    out = subprocess.run(["size", program], capture_output=True, text=True, check=True).stdout
+    return int(out.splitlines()[1].split()[0])
+
+
+def lines(compiler, unit, flags):
+    """The lines of a unit when all that it includes has been included, the empty ones left out."""
+    out = subprocess.run([compiler, "-std=c++20", *flags, "-E", "-P", unit], capture_output=True, text=True, check=True).stdout
+    return out.count("\n")
+
+
+def compile_times(compiler, units, flags, tries):
+    """The processor seconds to compile each of the units, a dict by name, again and again in turn."""
+    times = {name: [] for name in units}
+    with tempfile.TemporaryDirectory() as directory:
+        for _ in range(tries):
+            for name, unit in units.items():
+                before = resource.getrusage(resource.RUSAGE_CHILDREN)
+                subprocess.run([compiler, "-std=c++20", *flags, "-c", unit, "-o", os.path.join(directory, "unit.o")], check=True)
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                times[name].append([after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime])
+    return times
+
+
+def identity(compiler):
+    """Which compiler it is, whatever it is called by."""
+    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0].split(" ", 1)[1]

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: BSL-1.0
+"""Measures the library against everything a user would take instead, and prints the tables.
+
+Times are ratios to the same written by hand, of programs that took turns; nothing is asserted of them. What is exact
+must keep its promises and, under the compiler of recorded.json, be as it was recorded."""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+
+import contest
+import exact
+
+here = pathlib.Path(__file__).parent
+arguments = argparse.ArgumentParser(description=__doc__)
+arguments.add_argument("build", type=pathlib.Path, help="where the programs are")
+arguments.add_argument("include", help="where the headers are")
+arguments.add_argument("compiler")
+arguments.add_argument("--peers", default="", help="who is installed, by commas")
+arguments.add_argument("--quick", action="store_true", help="all that is exact of the library, and the rest only to see that it runs")
+arguments.add_argument("--record", action="store_true", help="write recorded.json")
+arguments.add_argument("--readme", help="a file to put the tables into")
+given = arguments.parse_args()
+
+titles = {"selectors": "selectors", "libev": "libev", "libevent": "libevent", "libuv": "libuv", "asio": "Asio", "cpython": "CPython"}
+installed = [name for name in titles if name in given.peers.split(",")]
+peers = ["selectors", *installed]
+shown = [*peers, "cpython"]  # which is a program of its own, for the ring alone
+rounds = 2 if given.quick else 21
+scale = 10 if given.quick else 1
+rings = {(1000, 100): 20000, (9000, 1): 5000, (9000, 1000): 20000}
+
+results = {"compiler": exact.identity(given.compiler), "exact": {}, "times": {}, "peers": {}}
+broken = []
+
+
+def program(name, *parameters):
+    return [given.build / name, *parameters]
+
+
+def of_all(name, *parameters, who=None):
+    """The same workload by hand and by each of the peers."""
+    return {peer: program(name, peer, *parameters) for peer in ["by_hand", *(who or peers)]}
+
+
+def note(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def expect(what, figure, promised=None, recorded=True):
+    """Remembers an exact figure, and whether it is worse than what was promised."""
+    results["exact"][what] = {"figure": round(figure, 3), "promised": promised, "recorded": recorded}
+    if promised is not None and figure > promised:
+        broken.append(f"{what}: {figure:.2f}, promised {promised}")
+
+
+def tell(what, ratios, promised=None):
+    """Remembers the ratios of times, by peer."""
+    note(f"  {what}: " + ", ".join(f"{name} {ratio}" for name, ratio in ratios.items()))
+    results["times"][what] = {"promised": promised, "peers": {name: vars(ratio) | {"text": str(ratio)} for name, ratio in ratios.items()}}
+
+
+# ---- what is exact ----
+
+def ring_name(pairs, active):
+    return f"{pairs:,} pairs, {active:,} active"
+
+
+def count_rings():
+    for (pairs, active), events in rings.items():
+        who = ["selectors"] if given.quick else peers
+        counted = exact.instructions_of_each(of_all("ring", pairs, active, events, who=who), events)
+        if not given.quick:
+            counted |= exact.instructions_of_each({"cpython": [sys.executable, here / "ring.py", pairs, active, events // 10]}, events / 10)
+        note(f"  instructions, {ring_name(pairs, active)}: {counted}")
+        results["peers"][ring_name(pairs, active)] = counted
+        expect(f"instructions an event above by hand, {ring_name(pairs, active)}", counted["selectors"] - counted["by_hand"],
+               40 if active == 1 else 12)
+
+
+def count_calls():
+    control = given.build / "control"
+    expect("instructions of `find`", exact.instructions_of_a_call(control, "find"), 12)
+    expect("instructions of `modify` to what is in force", exact.instructions_of_a_call(control, "modify"), 30)
+    expect("bytes of a handle, beside its data", max(exact.told_by([control, "memory", count])[0] for count in (1000, 1300, 5000, 15000)), 96)
+    cold, warm = exact.told_by([control, "allocations", 1000])
+    expect("allocations to register 1,000 handles", cold)
+    expect("allocations afterwards, whatever is done", warm, 0)
+    for name in "echo_by_hand", "echo_selectors":
+        expect(f"bytes of {name}", exact.text_size(given.build / name))
+    figures = results["exact"]
+    expect("bytes of an echo server's program above by hand", figures["bytes of echo_selectors"]["figure"] - figures["bytes of echo_by_hand"]["figure"], 16384)
+
+
+def compile_all():
+    units = {}
+    sources = {"umbrella": ["selectors/selectors.hpp"], "four headers": ["sys/epoll.h", "chrono", "system_error", "vector"]}
+    if "asio" in installed:
+        sources["asio"] = ["asio.hpp"]
+    for name, headers in sources.items():
+        units[name] = given.build / f"include_{name.replace(' ', '_')}.cpp"
+        units[name].write_text("".join(f"#include <{header}>\n" for header in headers))
+    units["echo_selectors"] = here / "echo_selectors.cpp"
+    if "asio" in installed:
+        units["echo_asio"] = here / "echo_asio.cpp"
+    flags = [f"-I{given.include}"]
+    counted = {name: exact.lines(given.compiler, unit, flags) for name, unit in units.items()}
+    expect("preprocessed lines of the umbrella", counted["umbrella"])
+    times = exact.compile_times(given.compiler, units, flags, 1 if given.quick else 7)
+    for ours, theirs, promised in ("umbrella", "four headers", 1.25), ("umbrella", "asio", 0.40), ("echo_selectors", "echo_asio", 0.40):
+        if theirs in units:
+            expect(f"preprocessed lines: {ours} beside {theirs}", counted[ours] / counted[theirs], recorded=False)
+            tell(f"compile: {ours} beside {theirs}", {"selectors": contest.ratios(times, theirs)[ours]}, promised)
+
+
+# ---- what takes time ----
+
+def run_rings():
+    for (pairs, active), events in rings.items():
+        commands = of_all("ring", pairs, active, events // scale)
+        commands["cpython"] = [sys.executable, here / "ring.py", pairs, active, events // scale]
+        tell(f"ring, {ring_name(pairs, active)}", contest.ratios(contest.take_turns(commands, rounds)), 1.03)
+    for backend in "poll", "select":
+        commands = {name: program("ring", f"{name}_{backend}", 400, 40, 20000 // scale) for name in ("by_hand", "selectors")}
+        tell(f"ring on {backend}, 400 pairs, 40 active", contest.ratios(contest.take_turns(commands, rounds)), 1.05)
+
+
+def run_workloads():
+    tell("short connections", contest.ratios(contest.take_turns(of_all("churn", 1000 // scale), rounds)), 1.03)
+    flips = contest.take_turns(of_all("flips", 20000 // scale), rounds)
+    tell("write interest on and off", contest.ratios(flips), 1.03)
+    results["peers"]["calls of epoll_ctl a flip"] = {name: min(figures)[1] for name, figures in flips.items()}
+    expect("calls of epoll_ctl a flip, above by hand", results["peers"]["calls of epoll_ctl a flip"]["selectors"] - results["peers"]["calls of epoll_ctl a flip"]["by_hand"], 0)
+    idle = contest.take_turns({f"{name} {count}": program("idle", name, count, 5000 // scale)
+                               for name in ["by_hand", *peers] for count in (10, 19000)}, rounds)
+    tell("10 ready among 19,000, beside 10 alone",
+         {name: contest.ratios({"alone": idle[f"{name} 10"], "among": idle[f"{name} 19000"]}, "alone")["among"] for name in peers}, 1.10)
+    tell("10 ready among 19,000", contest.ratios({name: idle[f"{name} 19000"] for name in ["by_hand", *peers]}), 1.03)
+    two = ["selectors"]
+    tell("wake-up by another thread, there and back", contest.ratios(contest.take_turns(of_all("wakeup", 5000 // scale, who=two), rounds)), 1.05)
+    for time, title, waits in (50_000, "50 µs", 100), (1_000_000, "1 ms", 50), (20_000_000, "20 ms", 10):
+        late = contest.take_turns(of_all("timeouts", time, waits // scale, who=two), rounds)
+        late = {name: sorted(one for figures in played for one in figures) for name, played in late.items()}
+        if min(late["selectors"]) < 0:
+            broken.append(f"a timeout of {title} ended {-min(late['selectors'])} ns early")
+        halves = {name: [[times[len(times) // 2]]] * 3 for name, times in late.items()}
+        tell(f"lateness of {title}, median", contest.ratios(halves), 1.05)
+        results["peers"][f"lateness of {title}, µs: median, 99 in 100"] = {
+            name: [times[len(times) // 2] / 1000, times[len(times) * 99 // 100] / 1000] for name, times in late.items()}
+
+
+def run_operations():
+    """Google Benchmark has the calls beside the loop take turns, at random."""
+    out = subprocess.run(program("operations", "--benchmark_enable_random_interleaving", f"--benchmark_repetitions={rounds}",
+                                 "--benchmark_format=json"), capture_output=True, text=True, check=True).stdout
+    times = {}
+    for run in json.loads(out)["benchmarks"]:
+        if run["run_type"] == "iteration":
+            who, what = run["run_name"].split("/")[:2]
+            times.setdefault(what, {}).setdefault(who, []).append([run["real_time"]])
+    for what, figures in times.items():
+        tell(f"{what} 19,000", contest.ratios(figures), 1.10)
+
+
+class Server:
+    """A running echo server, of which its port and its processor time are known."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def processor_time(self):
+        return int(pathlib.Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0])
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def run_echo():
+    commands = {"by_hand": program("echo", "by_hand"), "selectors": program("echo", "selectors")}
+    commands |= {name: program(f"echo_{name}") for name in ("asio", "libuv") if name in installed}
+    servers = {name: Server(command) for name, command in commands.items()}
+    for connections in 1, 100, 5000:
+        milliseconds = (600 if connections > 1000 else 300) // (scale if connections < 1000 else 1)
+        clients = {name: contest.Contestant(program("load", server.port, connections, milliseconds)) for name, server in servers.items()}
+        figures = {name: [] for name in servers}
+        for i in range(2 if given.quick else 12):
+            for name in (list, reversed)[i % 2](list(servers)):
+                before = servers[name].processor_time()
+                played = clients[name].play()
+                figures[name].append([*played[:4], (servers[name].processor_time() - before) / played[4]])
+        for client in clients.values():
+            client.end()
+        for field, what in enumerate(("a request", "median trip", "99 in 100 trips", "999 in 1,000 trips", "processor time a request")):
+            tell(f"echo, {connections:,} connections: {what}", contest.ratios(figures, field=field), 1.03 if field in (0, 4) else None)
+        best = min(figures["selectors"])
+        results["peers"][f"echo, {connections:,} connections: selectors, requests a second"] = {"selectors": 1e9 / best[0]}
+    for server in servers.values():
+        server.end()
+
+
+# ---- what is made of it ----
+
+def compare_with_recorded():
+    path = here / "recorded.json"
+    exact_now = {what: one["figure"] for what, one in results["exact"].items() if one["recorded"]}
+    if given.record:
+        path.write_text(json.dumps({"compiler": results["compiler"], "figures": exact_now}, indent=2, ensure_ascii=False) + "\n")
+        return
+    recorded = json.loads(path.read_text())
+    if recorded["compiler"] != results["compiler"]:
+        return note(f"nothing is recorded of {results['compiler']}")
+    for what, was in recorded["figures"].items():
+        now = exact_now.get(what)
+        if now is None or now > was + abs(was) * 0.02:
+            broken.append(f"{what}: {now}, recorded {was}")
+        elif now < was - abs(was) * 0.02:
+            note(f"better than recorded: {what}: {now}, was {was}; --record writes it down")
+
+
+def table(header, rows):
+    yield "| " + " | ".join(header) + " |"
+    yield "| --- |" + " --: |" * (len(header) - 1)
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+
+
+def tables(brief=False):
+    counted = {what: of for what, of in results["peers"].items() if "active" in what}
+    yield from table(["user instructions an event above the loop by hand", *(titles[name] for name in shown)],
+                     [[f"ring, {what}", *(f"+{of[name] - of['by_hand']:,.1f}" if name in of else "" for name in shown)]
+                      for what, of in counted.items()])
+    yield ""
+    left_out = ("compile", "echo, 1 conn") if brief else ("compile",)
+    timed = {what: of for what, of in results["times"].items()
+             if not what.startswith(left_out) and not (brief and what.endswith(("median trip", "1,000 trips")))}
+    yield from table(["time, beside the loop by hand", *(titles[name] for name in shown), "bar"],
+                     [[what, *(of["peers"][name]["text"] if name in of["peers"] else "" for name in shown), f"{of['promised']:.2f}" if of["promised"] else ""]
+                      for what, of in timed.items()])
+    yield ""
+    rows = [[what, f"{one['figure']:,.4g}" if one["figure"] < 1000 else f"{one['figure']:,.0f}",
+             f"{one['promised']:,}" if one["promised"] is not None else ""]
+            for what, one in results["exact"].items() if not what.startswith("instructions an event")]
+    rows += [[what, of["peers"]["selectors"]["text"], f"{of['promised']:.2f}"] for what, of in results["times"].items() if what.startswith("compile")]
+    yield from table(["what else it costs", "selectors", "bar"], rows)
+
+
+for part in count_rings, count_calls, compile_all, run_rings, run_workloads, run_operations, run_echo:
+    note(part.__name__.replace("_", " "))
+    part()
+compare_with_recorded()
+if given.readme:
+    readme = pathlib.Path(given.readme)
+    before, _, after = readme.read_text().partition("<!-- measured -->\n")
+    _, end, after = after.partition("<!-- to here -->\n")
+    readme.write_text(f"{before}<!-- measured -->\n" + "\n".join(tables(brief=True)) + f"\n{end}{after}")
+(given.build / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False))
+print("\n".join(tables()))
+for missing in set(titles) - set(shown):
+    print(f"{titles[missing]}: not installed, skipped")
+if given.quick:
+    print("A quick run: the times above are no measurements.")
+for line in broken:
+    print("worse than it must be:", line)
+sys.exit(bool(broken))
