@@ -181,8 +181,7 @@ TEMPLATE_LIST_TEST_CASE("a UDP socket with a pending error is seen by readers an
   expect_raised(sel, {{socket.get(), event::read}});
   const event_mask both = seen<TestType>(socket, read_write);
   CHECK((both & askable) == read_write);
-  if (is_linux)
-    CHECK((both & event::error).empty() == (is_select<TestType> || is_kqueue<TestType>));
+  if (is_linux) CHECK((both & event::error).empty() == (is_select<TestType> || is_kqueue<TestType>));
 }
 
 TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
@@ -191,7 +190,8 @@ TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
   checked(static_cast<int>(::send(client.get(), &byte, 1, MSG_OOB)), "send");
   selector<void, TestType> sel;
   if (!has_priority<TestType>) {
-    CHECK(error_of([&](auto& error) { sel.register_(server, event::priority, error); }) == errc::invalid_events);
+    CHECK(error_of([&](auto& error) { sel.register_(server, event::priority, error); }) ==
+          errc::invalid_events);
     sel.register_(server, event::read);
     CHECK(error_of([&](auto& error) { sel.modify(server, askable, error); }) == errc::invalid_events);
     return expect_idle_for(sel, 10ms);

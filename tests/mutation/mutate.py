@@ -23,6 +23,7 @@ import mutations
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 HEADERS = pathlib.Path("include/selectors")
+ELSEWHERE = re.compile("kqueue|winsock|afd")  # headers of which the compiler reads nothing here
 # The test programs, each with what it is run with, the fastest first.
 PROGRAMS = ("unit", "--abort"), ("fuzz/fuzz_seeded", "--random", "1", "5000"), ("conformance", "--abort"), ("failures", "--abort")
 MEMORY = 4 << 20  # KiB of addresses that a test program may use
@@ -68,11 +69,12 @@ class Build:
         self.mutants = [mutant for header in self.headers for mutant in header.mutants()]
         for number, mutant in enumerate(self.mutants, 1):
             mutant.number = number
-        self.dropped = set()
+        self.dropped = {mutant.number for mutant in self.mutants if ELSEWHERE.search(mutant.file)}
 
     def make(self):
         """Compiles, and drops what does not, until all compiles."""
         self._copy()
+        shutil.rmtree(self.tree / "include", ignore_errors=True)
         self._render()
         everything = "".join(f"#include <selectors/{header.file}>\n" for header in self.headers)
         flags = ["-O1", "-include", str(self.out / "mutant.hpp"), "-DCATCH_CONFIG_RUNTIME_STATIC_REQUIRE"]
@@ -102,7 +104,6 @@ class Build:
 
     def _render(self):
         self.spans = {}
-        shutil.rmtree(self.tree / "include", ignore_errors=True) if not self.dropped else None
         for header in self.headers:
             text, spans = header.render(self.dropped)
             self.spans[header.file] = text.splitlines(), spans, text
@@ -220,7 +221,8 @@ def main():
     build = Build(options.work.resolve(), options.jobs)
     build.make()
     mutants = chosen(build.mutants, options)
-    print(f"{len(build.mutants)} mutants, {len(build.dropped)} more do not compile; {len(mutants)} to run", flush=True)
+    print(f"{len(build.mutants)} mutants, {len(build.dropped)} more are of other systems or do not compile; {len(mutants)} to run",
+          flush=True)
     if options.list:
         print(*map(describe, mutants), sep="\n")
         return 0

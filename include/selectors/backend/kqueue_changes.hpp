@@ -80,7 +80,8 @@ class kqueue_changes {
         one.error = errno;
       else
         one.error = (events[i].flags & EV_ERROR) != 0 ? static_cast<int>(events[i].data) : 0;
-      if (SELECTORS_HAS_KERNEL_KQUEUE && interrupted && one.error == ENOENT && !one.is_addition()) one.error = 0;
+      if (SELECTORS_HAS_KERNEL_KQUEUE && interrupted && one.error == ENOENT && !one.is_addition())
+        one.error = 0;
     }
   }
 

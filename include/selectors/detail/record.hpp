@@ -47,7 +47,7 @@ struct record : registration {
   bool suspect : 1 = false;
   bool listed : 1 = false;
   std::uint16_t told : 10 = 0;  // of a suspect: the loop that told it last
-  record* next = nullptr;  // in one list at most
+  record* next = nullptr;       // in one list at most
 };
 
 // What a list of records needs: they are many, short-lived and never searched.
