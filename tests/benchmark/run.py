@@ -12,6 +12,7 @@ import sys
 
 import contest
 import exact
+import report
 
 here = pathlib.Path(__file__).parent
 arguments = argparse.ArgumentParser(description=__doc__)
@@ -21,13 +22,10 @@ arguments.add_argument("compiler")
 arguments.add_argument("--peers", default="", help="who is installed, by commas")
 arguments.add_argument("--quick", action="store_true", help="all that is exact of the library, and the rest only to see that it runs")
 arguments.add_argument("--record", action="store_true", help="write recorded.json")
-arguments.add_argument("--readme", help="a file to put the tables into")
 given = arguments.parse_args()
 
-titles = {"selectors": "selectors", "libev": "libev", "libevent": "libevent", "libuv": "libuv", "asio": "Asio", "cpython": "CPython"}
-installed = [name for name in titles if name in given.peers.split(",")]
-peers = ["selectors", *installed]
-shown = [*peers, "cpython"]  # which is a program of its own, for the ring alone
+installed = [name for name in report.titles if name in given.peers.split(",")]
+peers = ["selectors", *installed]  # and "cpython", a program of its own, for the ring alone
 rounds = 2 if given.quick else 21
 scale = 10 if given.quick else 1
 rings = {(1000, 100): 20000, (9000, 1): 5000, (9000, 1000): 20000}
@@ -221,46 +219,14 @@ def compare_with_recorded():
             note(f"better than recorded: {what}: {now}, was {was}; --record writes it down")
 
 
-def table(header, rows):
-    yield "| " + " | ".join(header) + " |"
-    yield "| --- |" + " --: |" * (len(header) - 1)
-    for row in rows:
-        yield "| " + " | ".join(row) + " |"
-
-
-def tables(brief=False):
-    counted = {what: of for what, of in results["peers"].items() if "active" in what}
-    yield from table(["user instructions an event above the loop by hand", *(titles[name] for name in shown)],
-                     [[f"ring, {what}", *(f"+{of[name] - of['by_hand']:,.1f}" if name in of else "" for name in shown)]
-                      for what, of in counted.items()])
-    yield ""
-    left_out = ("compile", "echo, 1 conn") if brief else ("compile",)
-    timed = {what: of for what, of in results["times"].items()
-             if not what.startswith(left_out) and not (brief and what.endswith(("median trip", "1,000 trips")))}
-    yield from table(["time, beside the loop by hand", *(titles[name] for name in shown), "bar"],
-                     [[what, *(of["peers"][name]["text"] if name in of["peers"] else "" for name in shown), f"{of['promised']:.2f}" if of["promised"] else ""]
-                      for what, of in timed.items()])
-    yield ""
-    rows = [[what, f"{one['figure']:,.4g}" if one["figure"] < 1000 else f"{one['figure']:,.0f}",
-             f"{one['promised']:,}" if one["promised"] is not None else ""]
-            for what, one in results["exact"].items() if not what.startswith("instructions an event")]
-    rows += [[what, of["peers"]["selectors"]["text"], f"{of['promised']:.2f}"] for what, of in results["times"].items() if what.startswith("compile")]
-    yield from table(["what else it costs", "selectors", "bar"], rows)
-
-
 for part in count_rings, count_calls, compile_all, run_rings, run_workloads, run_operations, run_echo:
     note(part.__name__.replace("_", " "))
     part()
 compare_with_recorded()
-if given.readme:
-    readme = pathlib.Path(given.readme)
-    before, _, after = readme.read_text().partition("<!-- measured -->\n")
-    _, end, after = after.partition("<!-- to here -->\n")
-    readme.write_text(f"{before}<!-- measured -->\n" + "\n".join(tables(brief=True)) + f"\n{end}{after}")
 (given.build / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False))
-print("\n".join(tables()))
-for missing in set(titles) - set(shown):
-    print(f"{titles[missing]}: not installed, skipped")
+print("\n".join(report.tables(results)))
+for missing in sorted(set(report.titles) - {*peers, "cpython"}):
+    print(f"{report.titles[missing]}: not installed, skipped")
 if given.quick:
     print("A quick run: the times above are no measurements.")
 for line in broken:
