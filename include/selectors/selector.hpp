@@ -98,7 +98,8 @@ class selector {
   /// which epoll refuses, are always ready for the `read` and `write` asked for.
   ///
   /// Errors: errc::closed, forked, invalid_handle, already_registered, invalid_events; EBADF if `h` is not
-  /// open, or on Windows no socket; with epoll also ENOMEM and ENOSPC, epoll_ctl(2); no memory. One system call. Amortized O(1).
+  /// open, or on Windows no socket; with epoll also ENOMEM and ENOSPC, epoll_ctl(2); no memory. One system call.
+  /// Amortized O(1).
   template <pollable H, interest_for<Backend> What = event_mask>
     requires(std::is_void_v<Data> || std::is_default_constructible_v<Data>)
   key_type* register_(H&& h, What what,

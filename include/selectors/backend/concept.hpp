@@ -60,8 +60,9 @@ enum class notice : std::uint8_t {
 ///                      r.always_ready. On failure all is as before, or r.attached is false: the kernel took
 ///                      back neither
 ///   remove(r)          clears r.attached; false if the kernel cannot confirm that it has forgotten the token
-///   wait(t)            fills the entries and returns their number, or -1 and errno, which on Windows may be a code
-///                      of Winsock. Not 0 before t has passed; std::chrono::nanoseconds::max() never does
+///   wait(t)            fills the entries, each with a bit at least, and returns their number, or -1 and errno, which
+///                      on Windows may be a code of Winsock. Not 0 before t has passed;
+///                      std::chrono::nanoseconds::max() never does
 ///   put(i, r, e)       makes entry i: registration r with the bits e
 ///   entries            what the last wait found, of which `token` says whose it is, `events` what it is, and
 ///   bits(entry)        the same as far as it is read, priority and write alone; more than these if there is more
