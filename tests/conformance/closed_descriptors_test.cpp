@@ -67,8 +67,9 @@ TEMPLATE_LIST_TEST_CASE("a closed descriptor spoils nothing for the others", "[c
   expect_ready(one.sel, {{one.live.reader.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("modifying a closed descriptor fails with epoll and kqueue, and is told again elsewhere",
-                        "[closed]", backends) {
+TEMPLATE_LIST_TEST_CASE(
+    "modifying a closed descriptor fails with epoll and kqueue, and is told again elsewhere", "[closed]",
+    backends) {
   with_closed<TestType> one;
   one.expect_told();
   std::error_code error;

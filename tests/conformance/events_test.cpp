@@ -171,7 +171,8 @@ TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
   checked(static_cast<int>(::send(client.get(), &byte, 1, MSG_OOB)), "send");
   selector<void, TestType> sel;
   if (!has_priority<TestType>) {
-    CHECK(error_of([&](auto& error) { sel.register_(server, event::priority, error); }) == errc::invalid_events);
+    CHECK(error_of([&](auto& error) { sel.register_(server, event::priority, error); }) ==
+          errc::invalid_events);
     sel.register_(server, event::read);
     CHECK(error_of([&](auto& error) { sel.modify(server, askable, error); }) == errc::invalid_events);
     return expect_idle_for(sel, 10ms);

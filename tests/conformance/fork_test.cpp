@@ -190,7 +190,8 @@ TEMPLATE_LIST_TEST_CASE("a child that reopens within a loop of its parent arms n
 }
 
 // kqueue(2): a child does not inherit the queue, so its number may be another file's there.
-TEMPLATE_LIST_TEST_CASE("a number that is another file's in a child is left alone there", "[fork]", backends) {
+TEMPLATE_LIST_TEST_CASE("a number that is another file's in a child is left alone there", "[fork]",
+                        backends) {
   if constexpr (has_object<TestType>) {
     selector<void, TestType> sel;
     auto pipes = make_pipes(2);

@@ -129,7 +129,7 @@ TEMPLATE_LIST_TEST_CASE("reopen arms again what was armed", "[moving]", backends
   sel.register_(pipes[3].reader, event_mask());
   const int handle = sel.native_handle();
   sel.reopen();
-  CHECK(sel.native_handle() == handle);
+  if (keeps_number<TestType>) CHECK(sel.native_handle() == handle);
   expect_ready(sel, {{pipes[1].reader.get(), event::read}, {pipes[2].reader.get(), event::read}});
   expect_ready(sel, {{pipes[2].reader.get(), event::read}});
 }

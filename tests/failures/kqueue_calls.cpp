@@ -24,12 +24,12 @@ extern "C" int __wrap_isatty(int handle) { return support::fails("isatty") ? 0 :
 
 // An error of a change is told by its receipt, here the last one's. What is closed is gone; and after an interruption
 // all has been applied: kqueue(2).
-extern "C" int __real_kevent(int kq, const struct kevent* changes, kqueue_double_count change_count, struct kevent* events,
-                             kqueue_double_count room, const timespec* timeout);
-extern "C" int __wrap_kevent(int kq, const struct kevent* changes, kqueue_double_count change_count, struct kevent* events,
-                             kqueue_double_count room, const timespec* timeout);
-extern "C" int __wrap_kevent(int kq, const struct kevent* changes, kqueue_double_count change_count, struct kevent* events,
-                             kqueue_double_count room, const timespec* timeout) {
+extern "C" int __real_kevent(int kq, const struct kevent* changes, kqueue_double_count change_count,
+                             struct kevent* events, kqueue_double_count room, const timespec* timeout);
+extern "C" int __wrap_kevent(int kq, const struct kevent* changes, kqueue_double_count change_count,
+                             struct kevent* events, kqueue_double_count room, const timespec* timeout);
+extern "C" int __wrap_kevent(int kq, const struct kevent* changes, kqueue_double_count change_count,
+                             struct kevent* events, kqueue_double_count room, const timespec* timeout) {
   if (!support::fails("kevent")) return __real_kevent(kq, changes, change_count, events, room, timeout);
   const int error = errno;
   if (change_count == 0) return -1;

@@ -213,7 +213,8 @@ class kqueue_backend {
   // reader's filter, which it takes of either end, tells of the hangup.
   bool is_hung_up(registration& r, const detail::kqueue_changes& changes, event_bits& watched) noexcept {
     const int error = changes.error(detail::write_filter);
-    if ((r.slot & is_socket) != 0 || (error != EPIPE && (error != EBADF || !hangs_up(r.handle)))) return false;
+    if ((r.slot & is_socket) != 0 || (error != EPIPE && (error != EBADF || !hangs_up(r.handle))))
+      return false;
     if (changes.error(detail::every_filter & ~detail::write_filter) != 0) return false;
     if ((watched & detail::read_filter) != 0) return true;
     detail::kqueue_changes instead(r);

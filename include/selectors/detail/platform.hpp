@@ -27,7 +27,8 @@
 #define SELECTORS_HAS_WINSOCK 0
 #define SELECTORS_HAS_FORK 1
 #define SELECTORS_HAS_EVENTFD 1
-#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
+    defined(__DragonFly__)
 #define SELECTORS_HAS_EPOLL 0
 #define SELECTORS_HAS_KQUEUE 1
 #define SELECTORS_HAS_POLL 1
@@ -52,7 +53,8 @@
 #define SELECTORS_HAS_FORK 1
 #define SELECTORS_HAS_EVENTFD 0
 #else
-#error "selectors: this operating system is not supported: Linux, macOS, the BSDs, other POSIX systems and Windows are"
+#error \
+    "selectors: this operating system is not supported: Linux, macOS, the BSDs, other POSIX systems and Windows are"
 #endif
 
 #if SELECTORS_HAS_KQUEUE && defined(SELECTORS_LIBKQUEUE)
