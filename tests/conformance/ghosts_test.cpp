@@ -137,6 +137,8 @@ TEMPLATE_LIST_TEST_CASE("a number that changes its file back and forth is report
 // Found by the chaos test: MOD and DEL meant for one registration hit the other's of the same number.
 TEMPLATE_LIST_TEST_CASE("a key whose number changed its file back is reported once, however it is modified",
                         "[ghosts]", backends) {
+  if (!keeps_number<TestType>)
+    return;  // of libkqueue, both registrations come with one token: nothing is told twice
   selector<int, TestType> sel;
   leaked_pipe a;
   auto b = make_socket_pair();
@@ -232,7 +234,7 @@ TEMPLATE_LIST_TEST_CASE("healing reports an edge again that is ready", "[ghosts]
 }
 
 TEMPLATE_LIST_TEST_CASE("a key that healing cannot add is told once, as an error", "[ghosts]", backends) {
-  if constexpr (keeps_closed<TestType>) {
+  if constexpr (keeps_closed<TestType> && keeps_number<TestType>) {
     selector<void, TestType> sel;
     auto closed = make_pipe();
     leaked_pipe leaked;

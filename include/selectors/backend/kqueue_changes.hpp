@@ -61,7 +61,7 @@ class kqueue_changes {
   }
 
   // After an interruption all of them have been applied, says kevent(2), but nothing is known of how: so once more, and
-  // what is gone by then was removed.
+  // what is gone by then was removed. Of libkqueue that cannot be said.
   void submit(native_handle_type kqueue) noexcept {
     if (count_ == 0) return;
     kernel_event events[most];
@@ -80,7 +80,8 @@ class kqueue_changes {
         one.error = errno;
       else
         one.error = (events[i].flags & EV_ERROR) != 0 ? static_cast<int>(events[i].data) : 0;
-      if (interrupted && one.error == ENOENT && !one.is_addition()) one.error = 0;
+      if (SELECTORS_HAS_KERNEL_KQUEUE && interrupted && one.error == ENOENT && !one.is_addition())
+        one.error = 0;
     }
   }
 
