@@ -95,11 +95,11 @@ class selector {
   ///
   /// A handle is registered once, until `unregister`, whatever becomes of its descriptor. An empty event_mask
   /// registers it paused: nothing is reported, not even errors. Regular files, directories and the like,
-  /// which epoll refuses, are always ready for the `read` and `write` asked for.
+  /// which epoll and kqueue refuse or treat otherwise, are always ready for the `read` and `write` asked for.
   ///
   /// Errors: errc::closed, forked, invalid_handle, already_registered, invalid_events; EBADF if `h` is not
-  /// open, or on Windows no socket; with epoll also ENOMEM and ENOSPC, epoll_ctl(2); no memory. One system call.
-  /// Amortized O(1).
+  /// open, or on Windows no socket; with epoll also ENOMEM and ENOSPC, epoll_ctl(2), with kqueue
+  /// ENOMEM, kevent(2); no memory. One system call (kqueue, afd: two). Amortized O(1).
   template <pollable H, interest_for<Backend> What = event_mask>
     requires(std::is_void_v<Data> || std::is_default_constructible_v<Data>)
   key_type* register_(H&& h, What what,
@@ -134,9 +134,9 @@ class selector {
   /// readiness that is there is reported again. An empty event_mask pauses, and never fails. Returns the key,
   /// or null.
   ///
-  /// Errors: errc::closed, forked, invalid_handle, not_registered, invalid_events; with epoll also ENOMEM,
-  /// and EBADF or ENOENT if the descriptor was closed, epoll_ctl(2). At most one system call with epoll (two
-  /// if exclusive), none with poll and select. O(1).
+  /// Errors: errc::closed, forked, invalid_handle, not_registered, invalid_events; with epoll and kqueue also
+  /// ENOMEM, and EBADF or ENOENT if the descriptor was closed, epoll_ctl(2), kevent(2). At most one system call with
+  /// these (two if exclusive), none with poll and select. O(1).
   template <class H, interest_for<Backend> What = event_mask>
     requires detail::handle_or_key<H, key_type>
   key_type* modify(H&& h, What what, std::error_code& error) noexcept(detail::is_noexcept_handle<H>()) {
@@ -148,8 +148,8 @@ class selector {
   /// until the next `select` or `reopen`, which destroys them first, or until the selector's destruction; so
   /// a handler may unregister itself and run on, and data can be moved out.
   ///
-  /// Errors: errc::closed, invalid_handle, not_registered. One system call with epoll, none with poll and
-  /// select. O(1).
+  /// Errors: errc::closed, invalid_handle, not_registered. One system call with epoll and kqueue, none
+  /// with poll and select. O(1).
   template <class H>
     requires detail::handle_or_key<H, key_type>
   key_type* unregister(H&& h, std::error_code& error) noexcept(detail::is_noexcept_handle<H>()) {
@@ -166,8 +166,8 @@ class selector {
   /// and a move.
   ///
   /// Errors: errc::closed, forked; poll(2) tells EINVAL for more handles than RLIMIT_NOFILE allows; all of
-  /// them ENOMEM. Linear in what is ready (epoll), in what is registered (poll), or in the highest handle
-  /// registered (select).
+  /// them ENOMEM. Linear in what is ready (epoll, kqueue, afd), in what is registered (poll, and select on
+  /// Windows), or in the highest handle registered (select).
   ready_range select(std::error_code& error) noexcept { return report(core_.select(detail::forever), error); }
 
   /// The same, for at most `timeout`, and never for less unless a signal arrived; zero or less reports what
@@ -312,8 +312,8 @@ class selector {
   /// highest handle ever registered.
   void reopen(std::error_code& error) noexcept { error = core_.reopen().code(); }
 
-  /// The descriptor of the kernel object, where the backend has one (epoll), which is readable when something
-  /// is ready: so selectors nest. Else, and when closed, the invalid handle, -1.
+  /// The descriptor of the kernel object, where the backend has one (epoll, kqueue), which is readable when
+  /// something is ready: so selectors nest. Else, and when closed, the invalid handle, -1 or INVALID_SOCKET.
   [[nodiscard]] native_handle_type native_handle() const noexcept { return core_.backend().native_handle(); }
 
   /// What waits for this selector: for a backend that has something of its own to say, such as `counting`. Its

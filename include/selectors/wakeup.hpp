@@ -47,7 +47,8 @@ class wakeup {
   wakeup& operator=(const wakeup&) = delete;
 
   /// Makes the handle readable. From any thread, and from a signal handler: errno is kept. One system call;
-  /// any number of notifications before a `reset` are one.
+  /// any number of notifications before a `reset` are one. (On Windows the handle becomes readable a moment later, if
+  /// another thread is in the midst of notifying.)
   void notify() noexcept { channel_.notify(); }
 
   /// Takes the notification; returns whether there was one. Reset before draining the queue that it

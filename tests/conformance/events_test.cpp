@@ -185,9 +185,10 @@ TEMPLATE_LIST_TEST_CASE("a UDP socket with a pending error is seen by readers an
 }
 
 TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
-  auto [client, server] = make_tcp_pair();
+  const auto pair = make_tcp_pair();
+  const descriptor& server = pair.second;
   const char byte = 'u';
-  checked(static_cast<int>(::send(client.get(), &byte, 1, MSG_OOB)), "send");
+  checked(static_cast<int>(::send(pair.first.get(), &byte, 1, MSG_OOB)), "send");
   selector<void, TestType> sel;
   if (!has_priority<TestType>) {
     CHECK(error_of([&](auto& error) { sel.register_(server, event::priority, error); }) ==
@@ -202,7 +203,7 @@ TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
   expect_ready(sel, {{server.get(), event::priority | event::write}});
   sel.modify(server, event::read);
   expect_idle_for(sel, 10ms);
-  write_byte(client);
+  write_byte(pair.first);
   sel.modify(server, event::priority | event::read);
   expect_ready(sel, {{server.get(), event::priority | event::read}});
 }

@@ -7,6 +7,7 @@
 #include "support/expect.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -221,7 +222,20 @@ TEMPLATE_LIST_TEST_CASE("a file unregistered and registered again in the loop is
   CHECK(sel.at(file).data() == 2);
 }
 
-#if SELECTORS_HAS_EPOLL  // O_PATH is Linux's
+#if SELECTORS_HAS_EPOLL  // sysfs, and O_PATH, are Linux's
+
+TEMPLATE_LIST_TEST_CASE("a file of the kernel's own that has news is exceptional, as poll(2) says",
+                        "[files][native]", backends) {
+  const descriptor news(::open("/sys/kernel/uevent_seqnum", O_RDONLY | O_CLOEXEC));
+  pollfd asked{news.get(), POLLPRI, 0};
+  if (::poll(&asked, 1, 0) != 1 || (asked.revents & POLLPRI) == 0 || is_kqueue<TestType>) {
+    WARN("left out: there is no such file, or kqueue(2) does not know of it");
+    return;
+  }
+  selector<void, TestType> sel;
+  sel.register_(news, event::priority);
+  expect_raised(sel, {{news.get(), event::priority}});
+}
 
 TEMPLATE_LIST_TEST_CASE(
     "a descriptor that nobody can read or watch is refused, told as an error, or left to the reader",

@@ -138,17 +138,6 @@ TEST_CASE("each system call of a wakeup's pipe fails in turn with each of its er
   CHECK(names.size() == opening.size() + 2);  // write and read
 }
 
-TEST_CASE("what select cannot look at is taken for no file", "[failures]") {
-  selector<void, select_backend> sel;
-  const descriptor file(checked(::open("/", O_RDONLY | O_CLOEXEC), "open"));
-  sel.register_(file, event::read);
-  failing_system_calls seam({0, ENOMEM, false});
-  const in_library now;
-  sel.modify(file, event::priority | event::read);
-  CHECK(seam.name() == "fstat");
-  expect_ready(sel, {{file.get(), event::read}});
-}
-
 TEMPLATE_LIST_TEST_CASE("each allocation fails in turn", "[failures][allocation]", system_backends) {
   for (const bool throws : {false, true}) {
     for (int n = 0;; ++n) {

@@ -55,7 +55,8 @@ enum class notice : std::uint8_t {
 ///   reopen             a new one that watches nothing, on the same number if it can; or fails, keeping the old
 ///   native_handle      its descriptor, or the invalid handle
 ///   reserve(n, h)      room for n registrations and n entries, and for handle h
-///   add(r)             watches r.handle for r.interest; sets r.attached or, for such a file, r.always_ready
+///   add(r)             watches r.handle for r.interest; sets r.attached or, for such a file, r.always_ready, neither
+///                      of which is set
 ///   modify(r, was)     takes r.interest instead of `was`, and arms it again; or clears r.attached and sets
 ///                      r.always_ready. On failure all is as before, or r.attached is false: the kernel took
 ///                      back neither

@@ -12,6 +12,7 @@
 #include <selectors/detail/buffer.hpp>
 
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -55,8 +56,8 @@ int poll_for(Watched* watched, std::size_t count, std::chrono::nanoseconds timeo
 
 }  // namespace detail
 
-/// poll(2): the cost of a wait grows with what is registered. No system call for a change, and no kernel
-/// object. Level and one-shot triggering.
+/// poll(2): the cost of a wait grows with what is registered. No system call for a change (on macOS one, to see whether
+/// poll(2) takes it), and no kernel object. Level and one-shot triggering.
 class poll_backend {
  public:
   struct entry {
@@ -99,6 +100,7 @@ class poll_backend {
 
   failure add(registration& r) noexcept {
     if (SELECTORS_POLL_REFUSES_FILES != 0 && is_refused(r)) {
+      if (::isatty(r.handle) != 0) return failure::system("poll", ENOTSUP);  // which is not always ready
       r.always_ready = true;
       return {};
     }

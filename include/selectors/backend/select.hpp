@@ -52,8 +52,8 @@ using fd_word = std::make_unsigned_t<decltype(word_of(fd_set{}))>;
 
 }  // namespace detail
 
-/// select(2): the cost of a wait grows with the highest number registered. No system call for a change, and
-/// no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: the kernel takes bitmaps of any
+/// select(2): the cost of a wait grows with the highest number registered. No system call for a change (fstat(2) for
+/// `priority`, where files are always exceptional), and no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: the kernel takes bitmaps of any
 /// length, and these are the library's own, laid out as the kernel's are.
 class select_backend {
  public:
@@ -106,7 +106,6 @@ class select_backend {
   failure add(registration& r) noexcept {
     r.attached = true;
     tokens_[static_cast<std::size_t>(r.handle)] = &r;
-    if (const std::size_t needed = place(r.handle).index + 1; words_ < needed) words_ = needed;
     return modify(r, {});
   }
 
@@ -118,9 +117,10 @@ class select_backend {
   //
   failure modify(registration& r, any_interest) noexcept {
     const place bit(r.handle);
+    if (words_ <= bit.index) words_ = bit.index + 1;  // it may have been there with nothing wanted of it
     for (std::size_t set = 0; set != sets; ++set) {
       const bool is_wanted = r.interest.events.contains(event_of[set]) &&
-                             (event_of[set] != event::priority || !is_file(r.handle));
+                             (event_of[set] != event::priority || !is_always_exceptional(r.handle));
       word& bits = wanted_[set][bit.index];
       bits = is_wanted ? bits | bit.mask : bits & ~bit.mask;
     }
@@ -166,8 +166,9 @@ class select_backend {
   static constexpr event event_of[sets] = {event::read, event::write, event::priority};
   using bitmaps = detail::buffer<word>[sets];
 
-  // Files are always exceptional to POSIX's select(), and to macOS, though there is nothing to read then.
-  static bool is_file(native_handle_type handle) noexcept {
+  // Files are, to POSIX's select(), and to macOS, though there is nothing to read then.
+  static bool is_always_exceptional(native_handle_type handle) noexcept {
+    if (!SELECTORS_SELECT_EXCEPTS_FILES) return false;
     struct stat found{};
     return ::fstat(handle, &found) == 0 && (S_ISREG(found.st_mode) || S_ISDIR(found.st_mode));
   }

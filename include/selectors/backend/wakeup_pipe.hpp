@@ -25,7 +25,7 @@ concept has_pipe2 = requires(Ends ends) { pipe2(ends, O_CLOEXEC | O_NONBLOCK); }
 //
 // The pipe itself is all there is to know. A flag that spared the writes would be copied by fork(2) while the pipe is
 // shared, and once the two disagree no notification arrives any more; and who finds it raised, by a thread that has not
-// written yet, would return before the pipe is readable.
+// written yet, would return before the pipe is readable. (Windows has no fork(2), and a dear send: it has the flag.)
 class pipe_channel {
  public:
   ~pipe_channel() {

@@ -8,8 +8,9 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 
-// <windows.h> brings <winsock.h> along unless it is told not to, and that contradicts <winsock2.h>.
-#if defined(_WINSOCKAPI_) && !defined(_WINSOCK2API_)
+// <windows.h> brings <winsock.h> along unless it is told not to, and that contradicts <winsock2.h>. Here it comes without
+// what it has but for old times' sake: who needs that includes it first.
+#if defined(WSADESCRIPTION_LEN) && !defined(_WINSOCK2API_)
 #error \
     "selectors: <winsock.h> is here already; include <winsock2.h> before <windows.h>, or define WIN32_LEAN_AND_MEAN"
 #endif

@@ -92,6 +92,7 @@ SELECTORS_APART failure core<Backend>::change(record& r, any_interest what) noex
     failed = state_.backend.modify(r, was);
     if (!r.attached) refuse(r);
   } else if (!r.leaked) {
+    r.always_ready = false;  // unless it is, still
     failed = state_.backend.add(r);
     r.suspect = state_.leaky;
   } else if (Backend::is_open(r.handle)) {

@@ -48,6 +48,7 @@ SELECTORS_COLD void core<Backend>::attach_all() noexcept {
     // An edge is told again by a fresh kernel object, so that of a file is, too.
     if (r.always_ready && r.interest.mode == trigger::edge) r.armed = true;
     if (!r.armed) continue;
+    r.always_ready = false;  // unless it is, still
     if (state_.backend.add(r))
       refuse(r);
     else

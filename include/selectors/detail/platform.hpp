@@ -12,6 +12,7 @@
 //   SELECTORS_HAS_KERNEL_KQUEUE   kqueue(2) is the kernel's own: it forgets what is closed, no child inherits it, and
 //                                 dup2(2) moves it
 //   SELECTORS_POLL_REFUSES_FILES      poll(2) takes neither devices nor directories
+//   SELECTORS_SELECT_EXCEPTS_FILES    select(2) calls every file exceptional, as POSIX says
 //   SELECTORS_PSELECT_HAS_TWO_NAMES   pselect(2) takes no descriptor beyond FD_SETSIZE, but another of its names does
 //
 // A program on Linux that links libkqueue, and finds its <sys/event.h>, says so by SELECTORS_LIBKQUEUE; 0 says that what
@@ -63,6 +64,13 @@
 #define SELECTORS_PSELECT_HAS_TWO_NAMES 1
 #else
 #define SELECTORS_PSELECT_HAS_TWO_NAMES 0
+#endif
+
+#if defined(SELECTORS_SELECT_EXCEPTS_FILES)  // a test says so
+#elif defined(__linux__) || defined(_WIN32)
+#define SELECTORS_SELECT_EXCEPTS_FILES 0
+#else
+#define SELECTORS_SELECT_EXCEPTS_FILES 1
 #endif
 
 #if defined(SELECTORS_POLL_REFUSES_FILES)  // a test says so
