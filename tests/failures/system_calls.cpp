@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -99,7 +98,6 @@ WRAP(int, pselect,
       const sigset_t* mask),
      count, readers, writers, exceptional, timeout, mask)
 WRAP(int, eventfd, (unsigned value, int flags), value, flags)
-WRAP(int, fstat, (int handle, struct stat* found), handle, found)
 WRAP(int, pipe, (int* ends), ends)
 WRAP(int, pipe2, (int* ends, int flags), ends, flags)
 WRAP(ssize_t, read, (int handle, void* to, std::size_t size), handle, to, size)
