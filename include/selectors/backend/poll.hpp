@@ -14,7 +14,6 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -36,7 +35,7 @@ inline int poll_by_milliseconds(pollfd* watched, nfds_t count, std::chrono::nano
   constexpr std::chrono::milliseconds longest((std::numeric_limits<int>::max)());
   for (;;) {
     const auto whole = std::chrono::ceil<std::chrono::milliseconds>(timeout);
-    const auto part = (std::min)(whole, longest);
+    const auto part = whole < longest ? whole : longest;
     const bool is_endless = timeout == (std::chrono::nanoseconds::max)();
     const int found = ::poll(watched, count, is_endless ? -1 : static_cast<int>(part.count()));
     if (found != 0 || part == whole) return found;

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <selectors/detail/buffer.hpp>
-#include <selectors/detail/handle_hash.hpp>
 #include <selectors/detail/platform.hpp>
 #include <selectors/detail/record.hpp>
 #include <selectors/handle.hpp>
 
 #include <cstddef>
+
+#if SELECTORS_HAS_WINSOCK
+#include <selectors/detail/handle_hash.hpp>
+#endif
 
 namespace selectors::detail {
 
