@@ -45,8 +45,8 @@ class buffer {
     if (wanted > (std::numeric_limits<std::ptrdiff_t>::max)() / sizeof(T)) return false;
     void* const grown = ::operator new(wanted * sizeof(T), std::nothrow);
     if (grown == nullptr) return false;
-    std::memset(grown, 0, wanted * sizeof(T));
     if (capacity_ != 0) std::memcpy(grown, static_cast<const void*>(data_), capacity_ * sizeof(T));
+    std::memset(static_cast<void*>(static_cast<T*>(grown) + capacity_), 0, (wanted - capacity_) * sizeof(T));
     ::operator delete(data_);
     data_ = static_cast<T*>(grown);
     capacity_ = wanted;
