@@ -75,7 +75,7 @@ class oracle {
   }
   void forget(std::size_t slot) { keys_[slot].reset(); }
 
-  // A fresh kernel object: what is closed is refused.
+  // A fresh kernel object: what is closed is refused, and what was refused before and is open again is watched.
   void reopened(const world& now) {
     for (std::size_t slot = 0; slot != world::slots; ++slot) {
       if (!keys_[slot] || !keys_[slot]->is_armed) continue;
@@ -85,6 +85,7 @@ class oracle {
       if (now.is_open(slot)) {
         one.identity = identity(now, slot);
         one.is_fresh = true;
+        one.is_refused = false;
       } else if (binds) {
         one.is_refused = true;
       }
