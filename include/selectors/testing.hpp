@@ -4,6 +4,7 @@
 #include <selectors/backend/concept.hpp>
 #include <selectors/detail/buffer.hpp>
 #include <selectors/detail/platform.hpp>
+#include <selectors/detail/ready_list.hpp>
 #include <selectors/detail/record.hpp>
 #include <selectors/error.hpp>
 #include <selectors/event.hpp>
@@ -55,13 +56,8 @@ enum class operation : std::uint8_t { open, reopen, reserve, add, modify, wait }
 ///   for (auto [key, events] : sel.select()) ...
 ///
 /// It has every trigger mode. To a selector it is a backend like any other; the rest is the test's to call.
-class scripted_backend {
+class scripted_backend : public detail::ready_list {
  public:
-  struct entry {
-    registration* token;
-    event_bits events;
-  };
-
   static constexpr std::string_view name = "scripted";
   static constexpr const char* wait_call = "scripted wait";
   static constexpr bool disarms_oneshot = false;
@@ -189,12 +185,6 @@ class scripted_backend {
     }
   }
 
-  void put(std::size_t i, registration& r, event_bits bits) noexcept { ready_[i] = {&r, bits}; }
-  const entry* entries() const noexcept { return ready_.data(); }
-  static registration* token(const entry& e) noexcept { return e.token; }
-  static event_bits bits(const entry& e) noexcept { return e.events; }
-  static event_bits events(const entry& e) noexcept { return e.events; }
-
  private:
   // Of a handle, registered or not.
   struct state {
@@ -269,7 +259,6 @@ class scripted_backend {
   std::vector<timed> actions_;  // by when they are due
   detail::buffer<watch> watched_;
   detail::buffer<state> states_;  // by handle
-  detail::buffer<entry> ready_;
 };
 
 static_assert(selector_backend<scripted_backend>);

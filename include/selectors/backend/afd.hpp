@@ -6,16 +6,17 @@
 #if SELECTORS_HAS_WINSOCK
 
 #include <selectors/backend/afd_device.hpp>
+#include <selectors/backend/afd_requests.hpp>
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/winsock.hpp>
-#include <selectors/detail/buffer.hpp>
+#include <selectors/detail/ready_list.hpp>
 #include <selectors/selector.hpp>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <new>
 #include <string_view>
 #include <utility>
 
@@ -25,13 +26,8 @@ namespace selectors {
 /// completion port. The cost of a wait grows with what is ready and what was reported before, whatever is registered;
 /// as many sockets as there is memory. One system call for each reported or modified socket at the next wait, none for
 /// a change. Level and one-shot triggering. It is in no other header, and nobody's default.
-class afd_backend {
+class afd_backend : public detail::ready_list {
  public:
-  struct entry {
-    registration* token;
-    event_bits events;
-  };
-
   static constexpr std::string_view name = "afd";
   static constexpr const char* wait_call = "GetQueuedCompletionStatusEx";
   static constexpr bool disarms_oneshot = true;
@@ -46,15 +42,11 @@ class afd_backend {
   afd_backend(afd_backend&& other) noexcept { *this = std::move(other); }
   afd_backend& operator=(afd_backend&& other) noexcept {
     std::swap(state_, other.state_);
-    blocks_ = std::move(other.blocks_);
-    unstarted_ = std::move(other.unstarted_);
-    entries_ = std::move(other.entries_);
+    requests_ = std::move(other.requests_);
+    ready_ = std::move(other.ready_);
     return *this;
   }
-  ~afd_backend() {
-    close();
-    for (std::size_t i = 0; i != blocks_.capacity(); ++i) delete blocks_[i];
-  }
+  ~afd_backend() { close(); }
 
   failure open() noexcept {
     if (const failure failed = detail::start_winsock()) return failed;
@@ -80,10 +72,7 @@ class afd_backend {
     if (state_.port == nullptr) return;
     disown_all();
     (void)take_back(0);
-    for (std::size_t i = 0; i != state_.blocks; ++i) {
-      ::CloseHandle(blocks_[i]->device);
-      if (state_.in_flight != 0) blocks_[i] = nullptr;
-    }
+    requests_.close(state_.in_flight != 0);
     ::CloseHandle(state_.port);
     state_ = {};
   }
@@ -93,39 +82,33 @@ class afd_backend {
   // Between two waits a registration may leave one request with the kernel and take another, being paused and asked for
   // again, but no more: what is new is started by the wait only.
   failure reserve(std::size_t count, native_handle_type) noexcept {
-    if (!entries_.reserve(count)) return failure::memory();
-    while (state_.blocks * block::size < 2 * count) {
-      if (const failure failed = add_block()) return failed;
-    }
-    return {};
+    return ready_.reserve(count) ? requests_.reserve(state_.port, 2 * count) : failure::memory();
   }
 
   failure add(registration& r) noexcept {
     SOCKET base = INVALID_SOCKET;
     const std::uint32_t devices = detail::afd::devices.load(std::memory_order_relaxed);
     if (const failure failed = detail::afd::find_base_socket(r.handle, base)) return failed;
-    if (state_.free == 0 && !take_back(1)) return failure::memory();
-    request& q = at(state_.free - 1);
-    state_.free = q.place;
-    q.place = 0;
+    if (!requests_.has_free() && !take_back(1)) return failure::memory();
+    request& q = requests_.take();
     q.owner = &r;
     q.base = base;
     q.devices = devices;
     r.slot = q.slot;
     r.attached = true;
-    start_later(q);
+    requests_.start_later(q);
     return {};
   }
 
   failure modify(registration& r, any_interest) noexcept {
-    start_later(at(r.slot));
+    requests_.start_later(requests_.at(r.slot));
     return {};
   }
 
   // A request that is under way is its own thing: it remembers whose it was, and forgets it now.
   bool remove(registration& r) noexcept {
     r.attached = false;
-    disown(at(r.slot));
+    disown(requests_.at(r.slot));
     return true;
   }
 
@@ -136,7 +119,7 @@ class afd_backend {
     state_.found = 0;
     state_.is_short = false;
     ++state_.round;
-    start_all();
+    requests_.start_all([this](request& q) { start_or_cancel(q); });
     for (bool is_fresh = false;; is_fresh = true) {
       state_.restarted = false;
       const bool is_waiting = is_fresh && state_.found == 0 && !state_.is_short;
@@ -154,116 +137,39 @@ class afd_backend {
     }
   }
 
-  void put(std::size_t i, registration& r, event_bits bits) noexcept { entries_[i] = {&r, bits}; }
-  const entry* entries() const noexcept { return entries_.data(); }
-  static registration* token(const entry& e) noexcept { return e.token; }
-  static event_bits bits(const entry& e) noexcept { return e.events; }
-  static event_bits events(const entry& e) noexcept { return e.events; }
-
  private:
-  // One poll of one socket. It stays where it is, and its own, from `start` until its answer has come back.
-  struct request {
-    detail::afd::io_status status;
-    detail::afd::poll_info info;
-    registration* owner;  // null: nobody's, or nobody's any more
-    SOCKET base;
-    ULONG asked;            // of the kernel; the answer takes the place of the question
-    std::uint32_t slot;     // its own number
-    std::uint32_t place;    // in `unstarted_`, plus one; of a free one: the next free slot, plus one
-    std::uint32_t round;    // of the wait that started it
-    std::uint32_t devices;  // that there were when its number was a socket
-    bool in_flight;
-    bool cancelled;
-  };
-
-  // Requests of one device. To find the one to cancel, the kernel searches those of a device: so they are few.
-  struct block {
-    static constexpr std::size_t size = 32;
-    HANDLE device;
-    request requests[size];
-  };
+  using request = detail::afd::request;
 
   struct state {
     HANDLE port = nullptr;
-    std::size_t blocks = 0;
     std::size_t in_flight = 0;
     std::size_t cancelled = 0;  // of those with an owner, who waits for them to be started anew
-    std::size_t unstarted = 0;
     std::size_t found = 0;
-    std::uint32_t free = 0;  // the first free slot, plus one
     std::uint32_t round = 0;
     bool restarted = false;
     bool is_short = false;  // the system had not the means to start a request
   };
 
-  request& at(std::size_t slot) noexcept { return blocks_[slot / block::size]->requests[slot % block::size]; }
-  HANDLE device_of(const request& q) const noexcept { return blocks_[q.slot / block::size]->device; }
-
-  SELECTORS_COLD failure add_block() noexcept {
-    const std::size_t first = state_.blocks * block::size;
-    if (!blocks_.reserve(state_.blocks + 1) || !unstarted_.reserve(first + block::size))
-      return failure::memory();
-    block*& added = blocks_[state_.blocks];  // from before it was closed, or null
-    if (added == nullptr) added = new (std::nothrow) block;
-    if (added == nullptr) return failure::memory();
-    *added = {};
-    if (const failure failed = detail::afd::open_device(state_.port, added->device)) return failed;
-    ++state_.blocks;
-    for (std::size_t i = block::size; i-- != 0;) {
-      added->requests[i].slot = static_cast<std::uint32_t>(first + i);
-      give(added->requests[i]);
-    }
-    return {};
+  // One that the kernel still holds for something else is called back first.
+  void start_or_cancel(request& q) noexcept {
+    if (!q.in_flight)
+      start(q);
+    else if ((to_kernel(q.owner->interest) & ~q.asked) != 0)
+      cancel(q);
   }
-
-  void give(request& q) noexcept {
-    q.place = state_.free;
-    state_.free = q.slot + 1;
-  }
-
-  // ---- what is to be started by the next wait ----
-
-  void start_later(request& q) noexcept {
-    if (q.place != 0) return;
-    unstarted_[state_.unstarted++] = q.slot;
-    q.place = static_cast<std::uint32_t>(state_.unstarted);
-  }
-
-  // The last one takes the place.
-  void start_never(request& q) noexcept {
-    if (q.place == 0) return;
-    const std::uint32_t last = unstarted_[--state_.unstarted];
-    unstarted_[q.place - 1] = last;
-    at(last).place = q.place;
-    q.place = 0;
-  }
-
-  // Those that have to wait for the next wait queue up in the places behind.
-  void start_all() noexcept {
-    const std::size_t count = std::exchange(state_.unstarted, 0);
-    for (std::size_t i = 0; i != count; ++i) {
-      request& q = at(unstarted_[i]);
-      q.place = 0;
-      if (!q.in_flight)
-        start(q);
-      else if ((to_kernel(q.owner->interest) & ~q.asked) != 0)
-        cancel(q);
-    }
-  }
-
-  // ---- requests ----
 
   void start(request& q) noexcept {
     if (!is_socket(q)) return report(q, descriptor_closed);
     q.asked = to_kernel(q.owner->interest);
     q.round = state_.round;
-    const auto status = detail::afd::start_poll(device_of(q), q.base, q.asked, q.info, q.status, &q);
+    const auto status =
+        detail::afd::start_poll(requests_.device_of(q), q.base, q.asked, q.info, q.status, &q);
     if (status >= 0) {
       q.in_flight = true;
       ++state_.in_flight;
     } else if (detail::afd::is_shortage(status)) {
       state_.is_short = true;
-      start_later(q);
+      requests_.start_later(q);
     } else {
       report(q, descriptor_closed);  // the number is no socket, or not any more
     }
@@ -283,25 +189,24 @@ class afd_backend {
   void cancel(request& q) noexcept {
     if (std::exchange(q.cancelled, true)) return;
     ++state_.cancelled;
-    detail::afd::cancel_poll(device_of(q), q.status);
+    detail::afd::cancel_poll(requests_.device_of(q), q.status);
   }
 
   void disown(request& q) noexcept {
-    start_never(q);
+    requests_.start_never(q);
     q.owner = nullptr;
-    if (!q.in_flight) return give(q);
+    if (!q.in_flight) return requests_.give(q);
     if (std::exchange(q.cancelled, false)) --state_.cancelled;
-    detail::afd::cancel_poll(device_of(q), q.status);
+    detail::afd::cancel_poll(requests_.device_of(q), q.status);
   }
 
   SELECTORS_COLD void disown_all() noexcept {
-    for (std::size_t slot = 0; slot != state_.blocks * block::size; ++slot)
-      if (at(slot).owner != nullptr) disown(at(slot));
+    requests_.for_each_owned([this](request& q) { disown(q); });
   }
 
   void report(request& q, event_bits bits) noexcept {
     put(state_.found++, *q.owner, bits);
-    if (q.owner->interest.mode != trigger::oneshot) start_later(q);
+    if (q.owner->interest.mode != trigger::oneshot) requests_.start_later(q);
   }
 
   // Takes answers out of the port: those that are there, or the first to come.
@@ -327,7 +232,7 @@ class afd_backend {
     q.in_flight = false;
     --state_.in_flight;
     if (std::exchange(q.cancelled, false)) --state_.cancelled;
-    if (q.owner == nullptr) give(q);
+    if (q.owner == nullptr) requests_.give(q);
     return q.owner != nullptr;
   }
 
@@ -345,7 +250,7 @@ class afd_backend {
   SELECTORS_COLD bool take_back(std::size_t wanted) noexcept {
     constexpr int most_tries = 20;
     constexpr DWORD pause = 50;
-    for (int tries = 0; state_.in_flight != 0 && (wanted == 0 || state_.free == 0);) {
+    for (int tries = 0; state_.in_flight != 0 && (wanted == 0 || !requests_.has_free());) {
       OVERLAPPED_ENTRY answer;
       ULONG count = 0;
       if (!::GetQueuedCompletionStatusEx(state_.port, &answer, 1, &count, pause, FALSE)) {
@@ -353,9 +258,9 @@ class afd_backend {
         continue;
       }
       auto& q = *reinterpret_cast<request*>(answer.lpOverlapped);
-      if (is_back(q)) start_later(q);
+      if (is_back(q)) requests_.start_later(q);
     }
-    return wanted == 0 ? state_.in_flight == 0 : state_.free != 0;
+    return wanted == 0 ? state_.in_flight == 0 : requests_.has_free();
   }
 
   // To the kernel:
@@ -401,9 +306,7 @@ class afd_backend {
   }
 
   state state_;
-  detail::buffer<block*> blocks_;
-  detail::buffer<std::uint32_t> unstarted_;  // slots
-  detail::buffer<entry> entries_;
+  detail::afd::request_pool requests_;
 };
 
 static_assert(selector_backend<afd_backend>);

@@ -8,26 +8,24 @@
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/descriptor.hpp>
 #include <selectors/backend/kqueue_changes.hpp>
+#include <selectors/backend/kqueue_descriptor.hpp>
 #include <selectors/detail/buffer.hpp>
-#include <selectors/detail/fork.hpp>
+#include <selectors/detail/ready_list.hpp>
 
 #include <sys/types.h>
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/event.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string_view>
-#include <utility>
 
 namespace selectors {
 
@@ -37,13 +35,8 @@ namespace selectors {
 /// `priority` is a socket's out-of-band data, where the kernel has a filter for it (EVFILT_EXCEPT: macOS, OpenBSD,
 /// DragonFly); elsewhere it is errc::invalid_events. Asked for alone, it hears of no hangup but on macOS. The kernel
 /// forgets a descriptor that is closed, and says nothing of it.
-class kqueue_backend {
+class kqueue_backend : public detail::ready_list {
  public:
-  struct entry {
-    registration* token;
-    event_bits events;
-  };
-
   static constexpr std::string_view name = "kqueue";
   static constexpr const char* wait_call = "kevent";
   // Of two filters with EV_ONESHOT each would fire for itself.
@@ -54,41 +47,14 @@ class kqueue_backend {
   static constexpr bool supports(trigger, bool exclusive) noexcept { return !exclusive; }
   static bool is_open(native_handle_type handle) noexcept { return detail::is_open_descriptor(handle); }
 
-  kqueue_backend() noexcept = default;
-  kqueue_backend(kqueue_backend&& other) noexcept { *this = std::move(other); }
-  kqueue_backend& operator=(kqueue_backend&& other) noexcept {
-    std::swap(kqueue_, other.kqueue_);
-    std::swap(process_, other.process_);
-    events_ = std::move(other.events_);
-    ready_ = std::move(other.ready_);
-    return *this;
-  }
-  ~kqueue_backend() { close(); }
-
   failure open() noexcept {
     // With no room kevent(2) does not wait, and a selector with nothing registered still does.
     if (!events_.reserve(1)) return failure::memory();
-    process_ = this_process();
-    return make(kqueue_);
+    return kqueue_.open();
   }
-
-  failure reopen() noexcept {
-    native_handle_type fresh = detail::invalid_handle;
-    if (const failure failed = make(fresh)) return failed;
-    if (SELECTORS_HAS_KERNEL_KQUEUE && is_own() && moved(fresh)) return {};
-    close();
-    kqueue_ = fresh;
-    process_ = this_process();
-    return {};
-  }
-
-  // A child does not inherit it: there the number is free, or somebody else's. (What libkqueue leaves open in a child
-  // stays open.)
-  void close() noexcept {
-    if (!is_own()) kqueue_ = detail::invalid_handle;
-    detail::close_descriptor(kqueue_);
-  }
-  native_handle_type native_handle() const noexcept { return kqueue_; }
+  failure reopen() noexcept { return kqueue_.reopen(); }
+  void close() noexcept { kqueue_.close(); }
+  native_handle_type native_handle() const noexcept { return kqueue_.get(); }
 
   failure reserve(std::size_t count, native_handle_type) noexcept {
     const bool fits = count <= (std::numeric_limits<int>::max)() / filters_a_handle / 2 &&
@@ -99,7 +65,7 @@ class kqueue_backend {
   // Files are always ready, as poll(2) says; to the filters of kqueue(2) they are not, or not supported. A number that
   // was closed may be that of the queue itself by now, which would wake it for ever.
   failure add(registration& r) noexcept {
-    if (r.handle == kqueue_) return failure::system("kevent", EINVAL);
+    if (r.handle == native_handle()) return failure::system("kevent", EINVAL);
     struct stat about{};
     if (::fstat(r.handle, &about) < 0 && errno != EOPNOTSUPP) return failure::system("fstat", errno);
     r.slot = S_ISSOCK(about.st_mode) ? is_socket : 0;
@@ -111,7 +77,7 @@ class kqueue_backend {
     detail::kqueue_changes changes(r);
     if (!SELECTORS_HAS_KERNEL_KQUEUE) forget(r);
     changes.add(wanted, r.interest.mode);
-    changes.submit(kqueue_);
+    changes.submit(native_handle());
     event_bits watched = changes.added();
     const int error = changes.error();
     r.attached = error == 0 || is_hung_up(r, changes, watched);
@@ -125,7 +91,7 @@ class kqueue_backend {
     }
     detail::kqueue_changes back(r);
     back.remove(watched);
-    back.submit(kqueue_);
+    back.submit(native_handle());
     return failure::system("kevent", error);
   }
 
@@ -138,7 +104,7 @@ class kqueue_backend {
     detail::kqueue_changes changes(r);
     changes.remove(is_anew ? watched : watched & ~wanted);
     changes.add(is_anew ? wanted : wanted & ~watched, r.interest.mode);
-    changes.submit(kqueue_);
+    changes.submit(native_handle());
     event_bits now = (watched & ~changes.removed()) | changes.added();
     const int error = changes.error();
     if (error == 0 || is_hung_up(r, changes, now)) {
@@ -151,7 +117,7 @@ class kqueue_backend {
     detail::kqueue_changes back(r);
     back.remove(changes.added());
     back.add(changes.removed(), was.mode);
-    back.submit(kqueue_);
+    back.submit(native_handle());
     if (back.added() != changes.removed()) (void)remove(r);
     return failure::system("kevent", error);
   }
@@ -162,7 +128,7 @@ class kqueue_backend {
     r.attached = false;
     detail::kqueue_changes changes(r);
     changes.remove(watched_of(r));
-    changes.submit(kqueue_);
+    changes.submit(native_handle());
     const int error = changes.error();
     return error == 0 || (SELECTORS_HAS_KERNEL_KQUEUE && (error == EBADF || error == ENOENT));
   }
@@ -175,18 +141,12 @@ class kqueue_backend {
       const auto now = timeout < day || timeout == forever ? timeout : day;
       const detail::timespec_of time(now);
       const int count =
-          detail::call_kevent(::kevent, kqueue_, nullptr, 0, events_.data(), room(), time.get());
+          detail::call_kevent(::kevent, native_handle(), nullptr, 0, events_.data(), room(), time.get());
       if (count != 0) return count < 0 ? count : merge(static_cast<std::size_t>(count));
       timeout -= now;
       if (timeout.count() <= 0) return 0;
     }
   }
-
-  void put(std::size_t i, registration& r, event_bits bits) noexcept { ready_[i] = {&r, bits}; }
-  const entry* entries() const noexcept { return ready_.data(); }
-  static registration* token(const entry& e) noexcept { return e.token; }
-  static event_bits bits(const entry& e) noexcept { return e.events; }
-  static event_bits events(const entry& e) noexcept { return e.events; }
 
  private:
   // A slot: what the last wait made of the handle, as the number of its entry; the filters that watch it; what it is.
@@ -221,7 +181,7 @@ class kqueue_backend {
     if ((watched & detail::read_filter) != 0) return true;
     detail::kqueue_changes instead(r);
     instead.add(detail::read_filter, r.interest.mode);
-    instead.submit(kqueue_);
+    instead.submit(native_handle());
     watched |= instead.added();
     return instead.error() == 0;
   }
@@ -237,7 +197,7 @@ class kqueue_backend {
   void forget(registration& r) noexcept {
     detail::kqueue_changes changes(r);
     changes.remove(detail::every_filter);
-    changes.submit(kqueue_);
+    changes.submit(native_handle());
   }
 
   std::size_t room() const noexcept { return events_.capacity(); }
@@ -298,34 +258,8 @@ class kqueue_backend {
     return ::poll(&one, 1, 0) == 1 && (one.revents & (POLLHUP | POLLERR)) != 0;
   }
 
-  static std::uint32_t this_process() noexcept { return detail::forks.load(std::memory_order_relaxed); }
-  bool is_own() const noexcept { return process_ == this_process(); }
-
-  // No child inherits it, so none can carry it through exec(2) before it is close-on-exec.
-  static failure make(native_handle_type& kqueue) noexcept {
-    kqueue = ::kqueue();
-    if (kqueue < 0) return failure::system("kqueue", errno);
-    if (::fcntl(kqueue, F_SETFD, FD_CLOEXEC) == 0) return {};
-    const int error = errno;
-    detail::close_descriptor(kqueue);
-    return failure::system("fcntl", error);
-  }
-
-  // To the number of the old one, which this closes.
-  bool moved(native_handle_type& fresh) noexcept {
-    int result = 0;
-    do {
-      result = ::dup2(fresh, kqueue_);
-    } while (result < 0 && (errno == EINTR || errno == EBUSY));
-    if (result < 0 || ::fcntl(kqueue_, F_SETFD, FD_CLOEXEC) < 0) return false;
-    detail::close_descriptor(fresh);
-    return true;
-  }
-
-  native_handle_type kqueue_ = detail::invalid_handle;
-  std::uint32_t process_ = 0;  // whose it is, by `forks`
+  detail::kqueue_descriptor kqueue_;
   detail::buffer<detail::kernel_event> events_;
-  detail::buffer<entry> ready_;
 };
 
 static_assert(selector_backend<kqueue_backend>);

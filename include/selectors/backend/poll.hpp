@@ -10,6 +10,7 @@
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/descriptor.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/detail/ready_list.hpp>
 
 #include <poll.h>
 #include <unistd.h>
@@ -57,13 +58,8 @@ int poll_for(Watched* watched, std::size_t count, std::chrono::nanoseconds timeo
 
 /// poll(2): the cost of a wait grows with what is registered. No system call for a change (on macOS one, to see whether
 /// poll(2) takes it), and no kernel object. Level and one-shot triggering.
-class poll_backend {
+class poll_backend : public detail::ready_list {
  public:
-  struct entry {
-    registration* token;
-    event_bits events;
-  };
-
   static constexpr std::string_view name = "poll";
   static constexpr const char* wait_call = detail::has_ppoll<pollfd> ? "ppoll" : "poll";
   static constexpr bool disarms_oneshot = false;
@@ -137,12 +133,6 @@ class poll_backend {
     return static_cast<int>(found);
   }
 
-  void put(std::size_t i, registration& r, event_bits bits) noexcept { ready_[i] = {&r, bits}; }
-  const entry* entries() const noexcept { return ready_.data(); }
-  static registration* token(const entry& e) noexcept { return e.token; }
-  static event_bits bits(const entry& e) noexcept { return e.events; }
-  static event_bits events(const entry& e) noexcept { return e.events; }
-
  private:
 #if defined(POLLRDHUP)
   static constexpr int read_hangup = POLLRDHUP;
@@ -193,7 +183,6 @@ class poll_backend {
   std::size_t size_ = 0;
   detail::buffer<pollfd> watched_;        // dense, in no order
   detail::buffer<registration*> tokens_;  // whose each of them is
-  detail::buffer<entry> ready_;
 };
 
 static_assert(selector_backend<poll_backend>);

@@ -10,6 +10,7 @@
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/descriptor.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/detail/ready_list.hpp>
 
 #include <signal.h>
 #include <sys/select.h>
@@ -55,13 +56,8 @@ using fd_word = std::make_unsigned_t<decltype(word_of(fd_set{}))>;
 /// select(2): the cost of a wait grows with the highest number registered. No system call for a change (fstat(2) for
 /// `priority`, where files are always exceptional), and no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: the kernel takes bitmaps of any
 /// length, and these are the library's own, laid out as the kernel's are.
-class select_backend {
+class select_backend : public detail::ready_list {
  public:
-  struct entry {
-    registration* token;
-    event_bits events;
-  };
-
   static constexpr std::string_view name = "select";
   static constexpr const char* wait_call = "pselect";
   static constexpr bool disarms_oneshot = false;
@@ -152,12 +148,6 @@ class select_backend {
     return static_cast<int>(entries);
   }
 
-  void put(std::size_t i, registration& r, event_bits bits) noexcept { ready_[i] = {&r, bits}; }
-  const entry* entries() const noexcept { return ready_.data(); }
-  static registration* token(const entry& e) noexcept { return e.token; }
-  static event_bits bits(const entry& e) noexcept { return e.events; }
-  static event_bits events(const entry& e) noexcept { return e.events; }
-
  private:
   using word = detail::fd_word;
   static constexpr std::size_t bits_of_word = sizeof(word) * CHAR_BIT;
@@ -241,7 +231,6 @@ class select_backend {
   bitmaps wanted_;
   bitmaps found_;
   detail::buffer<registration*> tokens_;  // by handle
-  detail::buffer<entry> ready_;
 };
 
 static_assert(selector_backend<select_backend>);

@@ -8,6 +8,7 @@
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/winsock.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/detail/ready_list.hpp>
 
 #include <cerrno>
 #include <chrono>
@@ -22,13 +23,8 @@ namespace selectors {
 /// and one-shot triggering. A few sockets that WSAPoll does not serve are looked at by select, a hundred times a second
 /// while there are any: of which the peer has closed its sending side while only writing is waited for and cannot go on;
 /// and, before Windows 10 2004, those that are still connecting.
-class poll_backend {
+class poll_backend : public detail::ready_list {
  public:
-  struct entry {
-    registration* token;
-    event_bits events;
-  };
-
   static constexpr std::string_view name = "poll";
   static constexpr const char* wait_call = "WSAPoll";
   static constexpr bool disarms_oneshot = false;
@@ -102,12 +98,6 @@ class poll_backend {
       milliseconds = is_again ? 0 : next(time);
     }
   }
-
-  void put(std::size_t i, registration& r, event_bits bits) noexcept { ready_[i] = {&r, bits}; }
-  const entry* entries() const noexcept { return ready_.data(); }
-  static registration* token(const entry& e) noexcept { return e.token; }
-  static event_bits bits(const entry& e) noexcept { return e.events; }
-  static event_bits events(const entry& e) noexcept { return e.events; }
 
  private:
   // ---- those that WSAPoll serves, before `polled_`, and those that it does not -----------------------------------
@@ -251,7 +241,6 @@ class poll_backend {
   std::size_t polled_ = 0;
   detail::buffer<WSAPOLLFD> watched_;     // dense, in no order but that
   detail::buffer<registration*> tokens_;  // whose each of them is
-  detail::buffer<entry> ready_;
 };
 
 static_assert(selector_backend<poll_backend>);

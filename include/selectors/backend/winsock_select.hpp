@@ -9,6 +9,7 @@
 #include <selectors/backend/winsock.hpp>
 #include <selectors/detail/buffer.hpp>
 #include <selectors/detail/handle_hash.hpp>
+#include <selectors/detail/ready_list.hpp>
 
 #include <cerrno>
 #include <chrono>
@@ -22,13 +23,8 @@ namespace selectors {
 /// select of Winsock: the cost of a wait grows with what is registered. No system call for a change but one
 /// when a socket begins to be watched, and no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: an fd_set is a count and an
 /// array, and these are the library's own.
-class select_backend {
+class select_backend : public detail::ready_list {
  public:
-  struct entry {
-    registration* token;
-    event_bits events;
-  };
-
   static constexpr std::string_view name = "select";
   static constexpr const char* wait_call = "select";
   static constexpr bool disarms_oneshot = false;
@@ -106,12 +102,6 @@ class select_backend {
       }
     }
   }
-
-  void put(std::size_t i, registration& r, event_bits bits) noexcept { ready_[i] = {&r, bits}; }
-  const entry* entries() const noexcept { return ready_.data(); }
-  static registration* token(const entry& e) noexcept { return e.token; }
-  static event_bits bits(const entry& e) noexcept { return e.events; }
-  static event_bits events(const entry& e) noexcept { return e.events; }
 
  private:
   enum set_name : std::size_t { readable, writable, exceptional, sets };
@@ -198,7 +188,6 @@ class select_backend {
   detail::handle_hash<registration> tokens_;
   detail::buffer<watch> watched_;  // dense, in no order
   detail::buffer<SOCKET> sets_[sets];
-  detail::buffer<entry> ready_;
 };
 
 static_assert(selector_backend<select_backend>);

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/backend/concept.hpp>
+#include <selectors/detail/buffer.hpp>
+
+#include <cstddef>
+
+namespace selectors::detail {
+
+// What a wait found, for a backend whose kernel does not write it in a form that a selector can read: a base that gives it
+// the part of `selector_backend` that is about entries.
+class ready_list {
+ public:
+  struct entry {
+    registration* token;
+    event_bits events;
+  };
+
+  void put(std::size_t i, registration& r, event_bits bits) noexcept { ready_[i] = {&r, bits}; }
+  const entry* entries() const noexcept { return ready_.data(); }
+  static registration* token(const entry& e) noexcept { return e.token; }
+  static event_bits bits(const entry& e) noexcept { return e.events; }
+  static event_bits events(const entry& e) noexcept { return e.events; }
+
+ protected:
+  ready_list() noexcept = default;
+  ready_list(ready_list&&) noexcept = default;
+  ready_list& operator=(ready_list&&) noexcept = default;
+  ~ready_list() = default;
+
+  buffer<entry> ready_;
+};
+
+}  // namespace selectors::detail
