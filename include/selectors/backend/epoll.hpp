@@ -97,18 +97,10 @@ class epoll_backend {
   }
 
   failure modify(registration& r, any_interest was) noexcept {
-    if (!r.interest.exclusive && !was.exclusive) {
-      const int error = control(EPOLL_CTL_MOD, r);
-      return error == 0 ? failure() : failure::system("epoll_ctl", error);
-    }
-    // EPOLLEXCLUSIVE can be set by EPOLL_CTL_ADD only: epoll_ctl(2).
-    int error = control(EPOLL_CTL_DEL, r);
-    if (error != 0) return failure::system("epoll_ctl", error);
-    error = control(EPOLL_CTL_ADD, r);
-    if (error == 0) return {};
-    r.interest = was;
-    r.attached = control(EPOLL_CTL_ADD, r) == 0;
-    return failure::system("epoll_ctl", error);
+    if (r.interest.exclusive || was.exclusive) [[unlikely]]
+      return modify_exclusive(r, was);
+    const int error = control(EPOLL_CTL_MOD, r);
+    return error == 0 ? failure() : failure::system("epoll_ctl", error);
   }
 
   // EBADF and ENOENT: the descriptor was closed, and the kernel may or may not still watch what a duplicate
@@ -165,6 +157,17 @@ class epoll_backend {
     if (what.mode == trigger::oneshot) bits |= EPOLLONESHOT;
     if (what.exclusive) bits |= EPOLLEXCLUSIVE;
     return bits;
+  }
+
+  // EPOLLEXCLUSIVE can be set by EPOLL_CTL_ADD only: epoll_ctl(2).
+  SELECTORS_APART failure modify_exclusive(registration& r, const any_interest& was) noexcept {
+    int error = control(EPOLL_CTL_DEL, r);
+    if (error != 0) return failure::system("epoll_ctl", error);
+    error = control(EPOLL_CTL_ADD, r);
+    if (error == 0) return {};
+    r.interest = was;
+    r.attached = control(EPOLL_CTL_ADD, r) == 0;
+    return failure::system("epoll_ctl", error);
   }
 
   // Zero or an errno.

@@ -43,7 +43,8 @@ struct reached {
 enum class outcome : std::uint8_t { ready, timed_out, interrupted, failed };
 
 // Everything of a selector that does not depend on the type of its data: the keys, the rules of what is
-// reported, and the loop. It never throws.
+// reported, and the loop. It never throws. Interests go by reference: their three bytes would be put into a register
+// through memory, in pieces that the processor has to wait for.
 template <selector_backend Backend>
 class core {
  public:
@@ -60,9 +61,9 @@ class core {
   void clear() noexcept;
 
   // A new record for `handle`, whose data the caller constructs next, or takes back with `withdraw`.
-  failure add(native_handle_type handle, any_interest what, record*& added) noexcept;
+  failure add(native_handle_type handle, const any_interest& what, record*& added) noexcept;
   void withdraw(record& r) noexcept;
-  failure modify(target which, any_interest what) noexcept;
+  failure modify(target which, const any_interest& what) noexcept;
   failure remove(target which) noexcept;
 
   // A loop over what it found is valid as long as `epoch` stays what it was afterwards. `why` tells why it
@@ -125,7 +126,7 @@ class core {
     state_.cursor = state_.end = nullptr;
   }
 
-  static bool is_askable(any_interest what) noexcept {
+  static bool is_askable(const any_interest& what) noexcept {
     event_bits allowed = askable_bits;
     if constexpr (requires { Backend::askable; }) allowed = mask_bits::of(Backend::askable);
     if (what.exclusive) allowed &= ~mask_bits::of(event::priority);
@@ -138,7 +139,9 @@ class core {
   bool is_told_twice(record& r) noexcept;
 
   failure reserve(native_handle_type handle) noexcept;
-  failure change(record& r, any_interest what) noexcept;
+  failure change(record& r, const any_interest& what) noexcept;
+  failure pause_or_resume(record& r, const any_interest& what) noexcept;
+  failure take_back(record& r, const any_interest& was, failure why) noexcept;
   void arm(record& r) noexcept;
   void refuse(record& r) noexcept;
   void detach(record& r) noexcept;

@@ -26,7 +26,7 @@ SELECTORS_APART failure core<Backend>::reserve(native_handle_type handle) noexce
 }
 
 template <selector_backend Backend>
-SELECTORS_APART failure core<Backend>::add(native_handle_type handle, any_interest what,
+SELECTORS_APART failure core<Backend>::add(native_handle_type handle, const any_interest& what,
                                            record*& added) noexcept {
   if (const failure refused = usable()) return refused;
   if (!is_valid(handle)) return errc::invalid_handle;
@@ -65,7 +65,7 @@ SELECTORS_COLD void core<Backend>::withdraw(record& r) noexcept {
 }
 
 template <selector_backend Backend>
-inline failure core<Backend>::modify(target which, any_interest what) noexcept {
+inline failure core<Backend>::modify(target which, const any_interest& what) noexcept {
   if (const failure refused = usable()) return refused;
   record* const r = which.found;
   if (r == nullptr) return which.missing();
@@ -78,7 +78,26 @@ inline failure core<Backend>::modify(target which, any_interest what) noexcept {
 }
 
 template <selector_backend Backend>
-SELECTORS_APART failure core<Backend>::change(record& r, any_interest what) noexcept {
+SELECTORS_APART failure core<Backend>::change(record& r, const any_interest& what) noexcept {
+  if (!r.attached || what.events.empty()) [[unlikely]]
+    return pause_or_resume(r, what);
+  const any_interest was = std::exchange(r.interest, what);
+  const failure failed = state_.backend.modify(r, was);
+  if (failed) [[unlikely]]
+    return take_back(r, was, failed);
+  arm(r);
+  return {};
+}
+
+template <selector_backend Backend>
+SELECTORS_COLD failure core<Backend>::take_back(record& r, const any_interest& was, failure why) noexcept {
+  r.interest = was;
+  if (!r.attached) refuse(r);
+  return why;
+}
+
+template <selector_backend Backend>
+SELECTORS_APART failure core<Backend>::pause_or_resume(record& r, const any_interest& what) noexcept {
   if (what.events.empty()) {
     detach(r);
     r.interest = what;
@@ -88,10 +107,7 @@ SELECTORS_APART failure core<Backend>::change(record& r, any_interest what) noex
   const any_interest was = std::exchange(r.interest, what);
   const bool was_always_ready = r.always_ready;
   failure failed;
-  if (r.attached) {
-    failed = state_.backend.modify(r, was);
-    if (!r.attached) refuse(r);
-  } else if (!r.leaked) {
+  if (!r.leaked) {
     r.always_ready = false;  // unless it is, still
     failed = state_.backend.add(r);
     r.suspect = state_.leaky;
@@ -121,7 +137,7 @@ failure core<Backend>::remove(target which) noexcept {
 
 // After the backend took the interest that is in force now, or with nothing to watch.
 template <selector_backend Backend>
-SELECTORS_APART void core<Backend>::arm(record& r) noexcept {
+SELECTORS_HOT void core<Backend>::arm(record& r) noexcept {
   r.refused = false;
   r.armed = !r.interest.events.empty();
   const bool is_fast = r.attached && !r.suspect && r.interest.mode != trigger::oneshot;
