@@ -35,7 +35,8 @@ class wakeup {
  public:
 #if SELECTORS_EXCEPTIONS
   /// Throws std::system_error with the kernel's error: EMFILE, ENFILE, ENOMEM; on Windows whatever refuses sockets
-  /// that are connected to 127.0.0.1.
+  /// that are connected to 127.0.0.1. (It is a template for the sake of programs that do not call it.)
+  template <class = void>
   wakeup() {
     if (const failure failed = channel_.open()) detail::raise(failed, "wakeup");
   }

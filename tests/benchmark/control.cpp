@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// What is exact of the calls beside the loop: `control CALL COUNT`. `none`, `find` and `modify` make one call
-// over and over, to have its instructions counted; `memory` and `allocations` tell what they say.
+// What is exact of the calls beside the loop: `control CALL COUNT`. `none`, `find`, `modify` (to what is in force) and
+// `flip` (to something else) make one call over and over, to have its instructions counted; `memory` and `allocations` tell
+// what they say.
 
 #include <selectors/selectors.hpp>
 
@@ -78,7 +79,8 @@ void operator delete(void* memory, std::size_t) noexcept { operator delete(memor
 void* operator new(std::size_t size) { return operator new(size, std::nothrow); }
 
 int main(int argc, char** argv) {
-  if (argc != 3) return std::fputs("usage: control none|find|modify|memory|allocations COUNT\n", stderr), 2;
+  if (argc != 3)
+    return std::fputs("usage: control none|find|modify|flip|memory|allocations COUNT\n", stderr), 2;
   const std::string_view call = argv[1];
   const auto count = static_cast<std::size_t>(std::atol(argv[2]));
   if (call == "memory") return print_bytes_of_a_handle(count);
@@ -101,4 +103,9 @@ int main(int argc, char** argv) {
     });
   }
   if (call == "modify") repeat([&] { sel.modify(watched, event::read); });
+  if (call == "flip") {
+    repeat([&, writes = false]() mutable {
+      sel.modify(watched, (writes = !writes) ? event::read | event::write : event::read);
+    });
+  }
 }

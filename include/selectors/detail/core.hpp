@@ -63,7 +63,7 @@ class core {
   // A new record for `handle`, whose data the caller constructs next, or takes back with `withdraw`.
   failure add(native_handle_type handle, const any_interest& what, record*& added) noexcept;
   void withdraw(record& r) noexcept;
-  failure modify(target which, const any_interest& what) noexcept;
+  failure modify(target which, any_interest what) noexcept;
   failure remove(target which) noexcept;
 
   // A loop over what it found is valid as long as `epoch` stays what it was afterwards. `why` tells why it

@@ -65,7 +65,7 @@ SELECTORS_COLD void core<Backend>::withdraw(record& r) noexcept {
 }
 
 template <selector_backend Backend>
-inline failure core<Backend>::modify(target which, const any_interest& what) noexcept {
+inline failure core<Backend>::modify(target which, any_interest what) noexcept {
   if (const failure refused = usable()) return refused;
   record* const r = which.found;
   if (r == nullptr) return which.missing();
@@ -74,7 +74,8 @@ inline failure core<Backend>::modify(target which, const any_interest& what) noe
     note(notice::saved);
     return {};
   }
-  return change(*r, what);
+  const any_interest changed = what;  // else all of the above would work in memory
+  return change(*r, changed);
 }
 
 template <selector_backend Backend>
