@@ -60,18 +60,16 @@ def main():
                    if options.all or backend in (OWN, "epoll") or module in MODULES[:3]}
     ok = True
     print(f"{'module':24}{'backend':16}{'ran':>6}{'failed':>8}{'skipped':>9}")
-    for module in MODULES:
-        own = running[module, OWN].result()
-        for backend, done in ((backend, done) for (of, backend), done in running.items() if of == module):
-            result = done.result()
-            print(f"{module:24}{backend:16}{result['ran']:6}{len(result['failed']):8}{result['skipped']:9}")
-            for test in set(result["failed"]) - set(own["failed"]):
-                # Some of asyncio's tests depend on time: one that fails alone, too, is a difference.
-                again = run_one(backend, test)
-                print(f"  {test}: {'failed twice' if again else 'failed once, and not alone'}")
-                ok = ok and not again
-            ok = ok and result["ran"] == own["ran"] and result["ran"] > 0
-            ok = ok and (backend == OWN) == (not result["selector"].startswith("Cpp"))
+    for (module, backend), done in running.items():
+        result, own = done.result(), running[module, OWN].result()
+        print(f"{module:24}{backend:16}{result['ran']:6}{len(result['failed']):8}{result['skipped']:9}")
+        for test in set(result["failed"]) - set(own["failed"]):
+            # Some of asyncio's tests depend on time: one that fails alone, too, is a difference.
+            again = run_one(backend, test)
+            print(f"  {test}: {'failed twice' if again else 'failed once, and not alone'}")
+            ok = ok and not again
+        ok = ok and result["ran"] == own["ran"] and result["ran"] > 0
+        ok = ok and (backend == OWN) == (not result["selector"].startswith("Cpp"))
     return 0 if ok else 1
 
 
