@@ -43,6 +43,14 @@ def text_size(program):
     return int(out.splitlines()[1].split()[0])
 
 
+def code_size(compiler, unit, flags):
+    """The bytes of code and constants that a unit is compiled to."""
+    with tempfile.TemporaryDirectory() as directory:
+        compiled = os.path.join(directory, "unit.o")
+        subprocess.run([compiler, "-std=c++20", "-O2", *flags, "-c", unit, "-o", compiled], check=True)
+        return text_size(compiled)
+
+
 def lines(compiler, unit, flags):
     """The lines of a unit when all that it includes has been included, the empty ones left out."""
     out = subprocess.run([compiler, "-std=c++20", *flags, "-E", "-P", unit], capture_output=True, text=True, check=True).stdout

@@ -108,6 +108,7 @@ def compile_all():
     flags = [f"-I{given.include}"]
     counted = {name: exact.lines(given.compiler, unit, flags) for name, unit in units.items()}
     expect("preprocessed lines of the umbrella", counted["umbrella"])
+    expect("bytes of a program's part that includes the umbrella and uses nothing", exact.code_size(given.compiler, units["umbrella"], flags), 0)
     times = exact.compile_times(given.compiler, units, flags, 1 if given.quick else 7)
     for ours, theirs, promised in ("umbrella", "four headers", 1.25), ("umbrella", "asio", 0.40), ("echo_selectors", "echo_asio", 0.40):
         if theirs in units:
