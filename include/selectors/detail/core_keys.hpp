@@ -138,7 +138,7 @@ failure core<Backend>::remove(target which) noexcept {
 
 // After the backend took the interest that is in force now, or with nothing to watch.
 template <selector_backend Backend>
-SELECTORS_HOT void core<Backend>::arm(record& r) noexcept {
+SELECTORS_APART void core<Backend>::arm(record& r) noexcept {
   r.refused = false;
   r.armed = !r.interest.events.empty();
   const bool is_fast = r.attached && !r.suspect && r.interest.mode != trigger::oneshot;

@@ -35,24 +35,18 @@ class refusal final : public std::system_error {
 // Made before `main`, while there is memory, to be thrown when there is none: a copy of it allocates nothing. A template,
 // so that it is in those programs alone that can throw it.
 template <class Refusal>
-const Refusal& out_of_memory() {
-  static const Refusal made(failure::memory(), "no memory", invalid_handle);
-  return made;
-}
-template <class Refusal>
-inline const Refusal& out_of_memory_in_time = out_of_memory<Refusal>();
+inline const Refusal out_of_memory{failure::memory(), "no memory", invalid_handle};
 
 // Every exception of the library leaves here. The text names the call, the handle, what refused it and why:
 // "selectors: register_(7): epoll_ctl: Bad file descriptor".
 template <class Refusal = refusal>
 [[noreturn]] SELECTORS_COLD void raise(failure what, const char* operation,
                                        native_handle_type handle = invalid_handle) {
-  (void)out_of_memory_in_time<Refusal>;
-  if (what.is_lack_of_memory()) throw Refusal(out_of_memory<Refusal>());
+  if (what.is_lack_of_memory()) throw out_of_memory<Refusal>;
   try {
     throw Refusal(what, operation, handle);
   } catch (const std::bad_alloc&) {
-    throw Refusal(out_of_memory<Refusal>());
+    throw out_of_memory<Refusal>;
   }
 }
 
