@@ -13,7 +13,7 @@
 namespace selectors::detail {
 
 // An array of trivial elements that grows, zeroed, and answers instead of throwing when there is no memory.
-// All of its capacity is there to use: it has no size of its own. Growing by a quarter keeps the cost of
+// All of its capacity is there to use: it has no size of its own. Growing by a half keeps the cost of
 // registering amortized and the memory beside a handle small.
 template <class T>
 class buffer {
@@ -41,7 +41,7 @@ class buffer {
 
  private:
   SELECTORS_COLD bool grow(std::size_t count) noexcept {
-    const std::size_t wanted = count > capacity_ + capacity_ / 4 ? count : capacity_ + capacity_ / 4;
+    const std::size_t wanted = count > capacity_ + capacity_ / 2 ? count : capacity_ + capacity_ / 2;
     if (wanted > (std::numeric_limits<std::ptrdiff_t>::max)() / sizeof(T)) return false;
     void* const grown = ::operator new(wanted * sizeof(T), std::nothrow);
     if (grown == nullptr) return false;
