@@ -218,7 +218,10 @@ def main():
     parser.add_argument("--at-least", type=float, default=95, metavar="P", help="fail if less of them are killed, in percent")
     options = parser.parse_args()
 
+    known = explanations()
     build = Build(options.work.resolve(), options.jobs)
+    if of_nothing := known.keys() - {mutant.key() for mutant in build.mutants}:
+        sys.exit("\n".join(["equivalent.txt explains what there is not:", *map(" ## ".join, sorted(of_nothing))]))
     build.make()
     mutants = chosen(build.mutants, options)
     print(f"{len(build.mutants)} mutants, {len(build.dropped)} more are of other systems or do not compile; {len(mutants)} to run",
@@ -228,7 +231,6 @@ def main():
         return 0
     suite = Suite(build.out / "tests")
     suite.measure(mutants)
-    known = explanations()
     trusted = [mutant for mutant in mutants if options.trust and mutant.key() in known]
     survivors = list(trusted)
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
