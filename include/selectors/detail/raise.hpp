@@ -17,7 +17,8 @@ namespace selectors::detail {
 // constructors would add two kibibytes to every program.
 class refusal final : public std::system_error {
  public:
-  refusal(failure what, const char* operation, native_handle_type handle) : std::system_error(what.code()) {
+  SELECTORS_COLD refusal(failure what, const char* operation, native_handle_type handle)
+      : std::system_error(what.code()) {
     char subject[24] = "";
     if (handle != invalid_handle)
       std::snprintf(subject, sizeof subject, "(%lld)", static_cast<long long>(handle));
