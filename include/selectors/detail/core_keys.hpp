@@ -111,7 +111,6 @@ SELECTORS_APART failure core<Backend>::pause_or_resume(record& r, const any_inte
   if (!r.leaked) {
     r.always_ready = false;  // unless it is, still
     failed = state_.backend.add(r);
-    r.suspect = state_.leaky;
   } else if (Backend::is_open(r.handle)) {
     // Added now, it might be reported twice: by what the kernel kept of it too. Healing adds it.
     state_.chores |= heal_wanted;
