@@ -261,6 +261,4 @@ class scripted_backend : public detail::ready_list {
   detail::buffer<state> states_;  // by handle
 };
 
-static_assert(selector_backend<scripted_backend>);
-
 }  // namespace selectors::testing

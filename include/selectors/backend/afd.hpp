@@ -309,8 +309,6 @@ class afd_backend : public detail::ready_list {
   detail::afd::request_pool requests_;
 };
 
-static_assert(selector_backend<afd_backend>);
-
 /// A selector over \Device\Afd.
 template <class Data = void>
 using afd_selector = selector<Data, afd_backend>;

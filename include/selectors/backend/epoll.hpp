@@ -8,12 +8,12 @@
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/descriptor.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/detail/shared.hpp>
 
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -26,7 +26,7 @@ namespace selectors {
 
 namespace detail {
 // epoll_pwait2(2) is Linux 5.11's: old kernels answer ENOSYS, sandboxes EPERM.
-inline constinit std::atomic<bool> has_epoll_pwait2{true};
+inline constinit shared<bool> has_epoll_pwait2{true};
 }  // namespace detail
 
 /// Linux's epoll(7): the cost of a wait grows with what is ready, whatever is registered. One system call for
@@ -182,7 +182,7 @@ class epoll_backend {
 
   SELECTORS_COLD int wait_for(std::chrono::nanoseconds timeout) noexcept {
     // Not every C library declares it. Its time is 64 bits wide everywhere.
-    if (detail::has_epoll_pwait2.load(std::memory_order_relaxed)) {
+    if (detail::has_epoll_pwait2) {
       struct {
         std::int64_t seconds;
         std::int64_t nanoseconds;
@@ -190,7 +190,7 @@ class epoll_backend {
       const auto count =
           ::syscall(call_number, epoll_, entries_.data(), room(), &time, nullptr, std::size_t{0});
       if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(count);
-      detail::has_epoll_pwait2.store(false, std::memory_order_relaxed);
+      detail::has_epoll_pwait2 = false;
     }
     return wait_for_milliseconds(std::chrono::ceil<std::chrono::milliseconds>(timeout).count());
   }
@@ -214,8 +214,6 @@ class epoll_backend {
   native_handle_type epoll_ = detail::invalid_handle;
   detail::buffer<entry> entries_;
 };
-
-static_assert(selector_backend<epoll_backend>);
 
 }  // namespace selectors
 

@@ -262,8 +262,6 @@ class kqueue_backend : public detail::ready_list {
   detail::buffer<detail::kernel_event> events_;
 };
 
-static_assert(selector_backend<kqueue_backend>);
-
 }  // namespace selectors
 
 #endif

@@ -16,7 +16,6 @@
 #include <sys/event.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <utility>
@@ -60,7 +59,7 @@ class kqueue_descriptor {
   }
 
  private:
-  static std::uint32_t this_process() noexcept { return forks.load(std::memory_order_relaxed); }
+  static std::uint32_t this_process() noexcept { return forks; }
   bool is_own() const noexcept { return process_ == this_process(); }
 
   // No child inherits it, so none can carry it through exec(2) before it is close-on-exec.

@@ -12,7 +12,6 @@
 #include <selectors/detail/buffer.hpp>
 #include <selectors/detail/ready_list.hpp>
 
-#include <signal.h>
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -232,8 +231,6 @@ class select_backend : public detail::ready_list {
   bitmaps found_;
   detail::buffer<registration*> tokens_;  // by handle
 };
-
-static_assert(selector_backend<select_backend>);
 
 }  // namespace selectors
 

@@ -243,8 +243,6 @@ class poll_backend : public detail::ready_list {
   detail::buffer<registration*> tokens_;  // whose each of them is
 };
 
-static_assert(selector_backend<poll_backend>);
-
 }  // namespace selectors
 
 #endif

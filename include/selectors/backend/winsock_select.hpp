@@ -190,8 +190,6 @@ class select_backend : public detail::ready_list {
   detail::buffer<SOCKET> sets_[sets];
 };
 
-static_assert(selector_backend<select_backend>);
-
 }  // namespace selectors
 
 #endif

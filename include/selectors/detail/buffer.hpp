@@ -12,49 +12,56 @@
 
 namespace selectors::detail {
 
-// An array of trivial elements that grows, zeroed, and answers instead of throwing when there is no memory.
-// All of its capacity is there to use: it has no size of its own. Growing by a half keeps the cost of
-// registering amortized and the memory beside a handle small.
-template <class T>
-class buffer {
-  static_assert(std::is_trivially_copyable_v<T>);
-
+// What a buffer is whatever its elements are.
+class untyped_buffer {
  public:
-  buffer() noexcept = default;
-  buffer(buffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), capacity_(std::exchange(other.capacity_, 0)) {}
-  buffer& operator=(buffer&& other) noexcept {
+  std::size_t capacity() const noexcept { return capacity_; }
+
+ protected:
+  untyped_buffer() noexcept = default;
+  untyped_buffer(untyped_buffer&& other) noexcept { *this = std::move(other); }
+  untyped_buffer& operator=(untyped_buffer&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(capacity_, other.capacity_);
     return *this;
   }
-  ~buffer() { ::operator delete(data_); }
+  ~untyped_buffer() { ::operator delete(data_); }
 
-  // Room for `count` elements, or false and nothing changed. Moves what is there.
-  [[nodiscard]] bool reserve(std::size_t count) noexcept { return count <= capacity_ || grow(count); }
-
-  T* data() noexcept { return data_; }
-  const T* data() const noexcept { return data_; }
-  std::size_t capacity() const noexcept { return capacity_; }
-  T& operator[](std::size_t i) noexcept { return data_[i]; }
-  const T& operator[](std::size_t i) const noexcept { return data_[i]; }
-
- private:
-  SELECTORS_COLD bool grow(std::size_t count) noexcept {
+  SELECTORS_COLD bool grow(std::size_t count, std::size_t size_of_element) noexcept {
     const std::size_t wanted = count > capacity_ + capacity_ / 2 ? count : capacity_ + capacity_ / 2;
-    if (wanted > (std::numeric_limits<std::ptrdiff_t>::max)() / sizeof(T)) return false;
-    void* const grown = ::operator new(wanted * sizeof(T), std::nothrow);
+    if (wanted > (std::numeric_limits<std::ptrdiff_t>::max)() / size_of_element) return false;
+    void* const grown = ::operator new(wanted * size_of_element, std::nothrow);
     if (grown == nullptr) return false;
-    if (capacity_ != 0) std::memcpy(grown, static_cast<const void*>(data_), capacity_ * sizeof(T));
-    std::memset(static_cast<void*>(static_cast<T*>(grown) + capacity_), 0, (wanted - capacity_) * sizeof(T));
+    const std::size_t used = capacity_ * size_of_element;
+    if (used != 0) std::memcpy(grown, data_, used);
+    std::memset(static_cast<char*>(grown) + used, 0, wanted * size_of_element - used);
     ::operator delete(data_);
-    data_ = static_cast<T*>(grown);
+    data_ = grown;
     capacity_ = wanted;
     return true;
   }
 
-  T* data_ = nullptr;
+  void* data_ = nullptr;
   std::size_t capacity_ = 0;
+};
+
+// An array of trivial elements that grows, zeroed, and answers instead of throwing when there is no memory.
+// All of its capacity is there to use: it has no size of its own. Growing by a half keeps the cost of
+// registering amortized and the memory beside a handle small.
+template <class T>
+class buffer : public untyped_buffer {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  // Room for `count` elements, or false and nothing changed. Moves what is there.
+  [[nodiscard]] bool reserve(std::size_t count) noexcept {
+    return count <= capacity_ || grow(count, sizeof(T));
+  }
+
+  T* data() noexcept { return static_cast<T*>(data_); }
+  const T* data() const noexcept { return static_cast<const T*>(data_); }
+  T& operator[](std::size_t i) noexcept { return data()[i]; }
+  const T& operator[](std::size_t i) const noexcept { return data()[i]; }
 };
 
 }  // namespace selectors::detail

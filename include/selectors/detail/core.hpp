@@ -117,7 +117,7 @@ class core {
     bool left_over = false;  // came here by being assigned over
   };
 
-  bool is_of_this_process() const noexcept { return state_.stamp == forks.load(std::memory_order_relaxed); }
+  bool is_of_this_process() const noexcept { return state_.stamp == forks; }
   void note([[maybe_unused]] notice what) noexcept {
     if constexpr (requires { state_.backend.note(what); }) state_.backend.note(what);
   }
@@ -178,7 +178,7 @@ template <selector_backend Backend>
 SELECTORS_APART failure core<Backend>::open() noexcept {
   if (const failure failed = count_forks()) return failed;
   if (const failure failed = state_.backend.open()) return failed;
-  state_.stamp = forks.load(std::memory_order_relaxed);
+  state_.stamp = forks;
   return {};
 }
 
@@ -190,7 +190,7 @@ SELECTORS_APART failure core<Backend>::reopen() noexcept {
   state_.left_over = false;
   if (!is_open()) return open();
   if (const failure failed = state_.backend.reopen()) return failed;
-  state_.stamp = forks.load(std::memory_order_relaxed);
+  state_.stamp = forks;
   attach_all();
   return {};
 }

@@ -4,10 +4,11 @@
 #include <selectors/detail/platform.hpp>
 #include <selectors/error.hpp>
 
-#include <atomic>
 #include <cstdint>
 
 #if SELECTORS_HAS_FORK
+#include <selectors/detail/shared.hpp>
+
 #include <pthread.h>
 #endif
 
@@ -18,25 +19,22 @@ namespace selectors::detail {
 // How many forks lie between this process and the first one: a selector that remembers another number than
 // this is a child's copy of its parent's. Only fork(2) is seen; _Fork and a bare clone(2) run no handlers
 // (pthread_atfork(3)).
-inline constinit std::atomic<std::uint32_t> forks{1};
-inline constinit std::atomic<bool> forks_are_counted{false};
+inline constinit shared<std::uint32_t> forks{1};
+inline constinit shared<bool> forks_are_counted{false};
 
 // Two threads that both register the handler count each fork twice, which does no harm.
 inline failure count_forks() noexcept {
-  if (forks_are_counted.load(std::memory_order_acquire)) return {};
-  const auto in_child = [] { forks.fetch_add(1, std::memory_order_relaxed); };
+  if (forks_are_counted) return {};
+  const auto in_child = [] { forks = forks + 1; };  // where there is one thread
   if (pthread_atfork(nullptr, nullptr, in_child) != 0) return failure::memory();  // ENOMEM is its only error
-  forks_are_counted.store(true, std::memory_order_release);
+  forks_are_counted = true;
   return {};
 }
 
 #else
 
 // Every process is the first one.
-struct no_forks {
-  static constexpr std::uint32_t load(std::memory_order) noexcept { return 1; }
-};
-inline constexpr no_forks forks;
+inline constexpr std::uint32_t forks = 1;
 
 constexpr failure count_forks() noexcept { return {}; }
 
