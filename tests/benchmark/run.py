@@ -21,13 +21,14 @@ arguments.add_argument("build", type=pathlib.Path, help="where the programs are"
 arguments.add_argument("include", help="where the headers are")
 arguments.add_argument("compiler")
 arguments.add_argument("--peers", default="", help="who is installed, by commas")
+arguments.add_argument("--rounds", type=int, default=21, help="of each workload; more of them on a noisy machine")
 arguments.add_argument("--quick", action="store_true", help="all that is exact of the library, and the rest only to see that it runs")
 arguments.add_argument("--record", action="store_true", help="write recorded.json")
 given = arguments.parse_args()
 
 installed = [name for name in report.titles if name in given.peers.split(",")]
 peers = ["selectors", *installed]  # and "cpython", a program of its own, for the ring alone
-rounds = 2 if given.quick else 21
+rounds = 2 if given.quick else given.rounds
 scale = 10 if given.quick else 1
 rings = {(1000, 100): 20000, (9000, 1): 5000, (9000, 1000): 20000}
 
@@ -109,7 +110,7 @@ def compile_all():
     counted = {name: exact.lines(given.compiler, unit, flags) for name, unit in units.items()}
     expect("preprocessed lines of the umbrella", counted["umbrella"])
     expect("bytes of a program's part that includes the umbrella and uses nothing", exact.code_size(given.compiler, units["umbrella"], flags), 0)
-    times = exact.compile_times(given.compiler, units, flags, 1 if given.quick else 7)
+    times = exact.compile_times(given.compiler, units, flags, 1 if given.quick else rounds // 3)
     for ours, theirs, promised in ("umbrella", "four headers", 1.25), ("umbrella", "asio", 0.40), ("echo_selectors", "echo_asio", 0.40):
         if theirs in units:
             expect(f"preprocessed lines: {ours} beside {theirs}", counted[ours] / counted[theirs], recorded=False)
@@ -188,7 +189,7 @@ def run_echo():
         milliseconds = (600 if connections > 1000 else 300) // (scale if connections < 1000 else 1)
         clients = {name: contest.Contestant(program("load", server.port, connections, milliseconds)) for name, server in servers.items()}
         figures = {name: [] for name in servers}
-        for i in range(2 if given.quick else 12):
+        for i in range(2 if given.quick else rounds // 2):
             for name in (list, reversed)[i % 2](list(servers)):
                 before = servers[name].processor_time()
                 played = clients[name].play()
