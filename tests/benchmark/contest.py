@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSL-1.0
 """Programs that take turns, and what may be said of the figures they give."""
 
+import random
 import subprocess
 
 
@@ -25,16 +26,29 @@ class Contestant:
         self.process.wait()
 
 
+def turns(names, rounds):
+    """For each round the order in which they play: at random, so that nobody always finds the caches as the same other
+    left them, and nobody twice in a row, who would find his own there: that is worth some hundredths."""
+    chance = random.Random(1)
+    order = list(names)
+    for _ in range(rounds):
+        last = order[-1]
+        chance.shuffle(order)
+        while order[0] == last and len(order) > 1:
+            chance.shuffle(order)
+        yield list(order)
+
+
 def take_turns(commands, rounds):
     """The figures of each round of each of the commands, which are a dict by name: all of them play a round before any
-    plays the next, once forwards and once backwards. They sit down three times, as new programs: where a program lies in
-    memory may be luck, of some hundredths. The first round of a sitting does not count."""
+    plays the next. They sit down three times, as new programs: where a program lies in memory may be luck, of some
+    hundredths. The first round of a sitting does not count."""
     figures = {name: [] for name in commands}
     sittings = 3 if rounds >= 6 else 1
     for _ in range(sittings):
         contestants = {name: Contestant(command) for name, command in commands.items()}
-        for i in range(rounds // sittings + 1):
-            for name in (list, reversed)[i % 2](list(contestants)):
+        for i, order in enumerate(turns(contestants, rounds // sittings + 1)):
+            for name in order:
                 played = contestants[name].play()
                 if i:
                     figures[name].append(played)

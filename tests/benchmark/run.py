@@ -189,8 +189,8 @@ def run_echo():
         milliseconds = (600 if connections > 1000 else 300) // (scale if connections < 1000 else 1)
         clients = {name: contest.Contestant(program("load", server.port, connections, milliseconds)) for name, server in servers.items()}
         figures = {name: [] for name in servers}
-        for i in range(2 if given.quick else rounds // 2):
-            for name in (list, reversed)[i % 2](list(servers)):
+        for order in contest.turns(servers, 2 if given.quick else rounds // 2):
+            for name in order:
                 before = servers[name].processor_time()
                 played = clients[name].play()
                 figures[name].append([*played[:4], (servers[name].processor_time() - before) / played[4]])
