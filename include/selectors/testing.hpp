@@ -135,9 +135,9 @@ class scripted_backend : public detail::ready_list {
   void close() noexcept { size_ = 0; }
   native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
 
-  failure reserve(std::size_t count, native_handle_type handle) noexcept {
-    const bool fits = !refused(operation::reserve, "") && watched_.reserve(count) && ready_.reserve(count) &&
-                      states_.reserve(static_cast<std::size_t>(handle) + 1);
+  failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
+    const bool fits = !refused(operation::reserve, "") && watched_.reserve(count) &&
+                      ready_.reserve(count, used) && states_.reserve(static_cast<std::size_t>(handle) + 1);
     return fits ? failure() : failure::memory();
   }
 

@@ -23,8 +23,10 @@ class fed_backend : public selectors::testing::scripted_backend {
   }
   static bool is_open(int handle) noexcept { return selectors::detail::is_open_descriptor(handle); }
 
-  selectors::failure reserve(std::size_t count, selectors::native_handle_type handle) noexcept {
-    return asked_.reserve(count) ? scripted_backend::reserve(count, handle) : selectors::failure::memory();
+  selectors::failure reserve(std::size_t count, std::size_t used,
+                             selectors::native_handle_type handle) noexcept {
+    return asked_.reserve(count, 0) ? scripted_backend::reserve(count, used, handle)
+                                    : selectors::failure::memory();
   }
 
   int wait(std::chrono::nanoseconds timeout) noexcept {

@@ -165,7 +165,7 @@ TEST_CASE("epoll takes no more entries than an int counts the bytes of, twice", 
   for (const std::size_t count : {most, most + 1}) {
     epoll_backend backend;
     support::allocation_budget none(0);
-    const failure refused = backend.reserve(count, 3);
+    const failure refused = backend.reserve(count, 0, 3);
     const bool was_tried = none.was_exceeded();
     none.lift();
     CHECK(refused.is_lack_of_memory());

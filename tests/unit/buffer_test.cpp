@@ -23,6 +23,16 @@ TEST_CASE("a buffer keeps what it has as it grows, and the rest is zero", "[buff
   for (std::size_t i = 0; i != 199; ++i) REQUIRE(numbers[i] == static_cast<int>(i) + 1);
 }
 
+TEST_CASE("a buffer keeps no more than is in use, if it is told", "[buffer]") {
+  buffer<int> numbers;
+  REQUIRE(numbers.reserve(4, 0));
+  for (int i = 0; i != 4; ++i) numbers[static_cast<std::size_t>(i)] = i + 1;
+  REQUIRE(numbers.reserve(1000, GENERATE(std::size_t{3}, std::size_t{4})));
+  for (int i = 0; i != 3; ++i) CHECK(numbers[static_cast<std::size_t>(i)] == i + 1);
+  REQUIRE(numbers.reserve(500, 0));
+  CHECK(numbers[2] == 3);
+}
+
 TEST_CASE("a buffer allocates when it must, and by a half at least", "[buffer]") {
   buffer<int> numbers;
   REQUIRE(numbers.reserve(100));

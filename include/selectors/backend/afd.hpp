@@ -55,7 +55,7 @@ class afd_backend : public detail::ready_list {
     if (state_.port == nullptr)
       return failure::system("CreateIoCompletionPort", detail::afd::errno_of_port());
     // Who cannot use the device hears of it now.
-    const failure failed = reserve(1, detail::invalid_handle);
+    const failure failed = reserve(1, 0, detail::invalid_handle);
     if (failed) close();
     return failed;
   }
@@ -81,8 +81,8 @@ class afd_backend : public detail::ready_list {
 
   // Between two waits a registration may leave one request with the kernel and take another, being paused and asked for
   // again, but no more: what is new is started by the wait only.
-  failure reserve(std::size_t count, native_handle_type) noexcept {
-    return ready_.reserve(count) ? requests_.reserve(state_.port, 2 * count) : failure::memory();
+  failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {
+    return ready_.reserve(count, used) ? requests_.reserve(state_.port, 2 * count) : failure::memory();
   }
 
   failure add(registration& r) noexcept {

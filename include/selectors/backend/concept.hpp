@@ -54,7 +54,7 @@ enum class notice : std::uint8_t {
 ///   open, close        the kernel object, where there is one
 ///   reopen             a new one that watches nothing, on the same number if it can; or fails, keeping the old
 ///   native_handle      its descriptor, or the invalid handle
-///   reserve(n, h)      room for n registrations and n entries, and for handle h
+///   reserve(n, u, h)   room for n registrations and n entries, of which the first u are kept, and for handle h
 ///   add(r)             watches r.handle for r.interest; sets r.attached or, for such a file, r.always_ready, neither
 ///                      of which is set
 ///   modify(r, was)     takes r.interest instead of `was`, and arms it again; or clears r.attached and sets
@@ -87,7 +87,7 @@ concept selector_backend =
       { b.close() } noexcept;
       { b.reopen() } noexcept -> std::same_as<failure>;
       { constant.native_handle() } noexcept -> std::same_as<native_handle_type>;
-      { b.reserve(n, handle) } noexcept -> std::same_as<failure>;
+      { b.reserve(n, n, handle) } noexcept -> std::same_as<failure>;
       { b.add(r) } noexcept -> std::same_as<failure>;
       { b.modify(r, was) } noexcept -> std::same_as<failure>;
       { b.remove(r) } noexcept -> std::same_as<bool>;

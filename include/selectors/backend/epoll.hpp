@@ -57,7 +57,7 @@ class epoll_backend {
 
   failure open() noexcept {
     // epoll_wait(2) takes no empty buffer, and a selector with nothing registered still waits.
-    if (!entries_.reserve(1)) return failure::memory();
+    if (!entries_.reserve(1, 0)) return failure::memory();
     epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
     return epoll_ < 0 ? failure::system("epoll_create1", errno) : failure();
   }
@@ -78,10 +78,10 @@ class epoll_backend {
   void close() noexcept { detail::close_descriptor(epoll_); }
   native_handle_type native_handle() const noexcept { return epoll_; }
 
-  failure reserve(std::size_t count, native_handle_type) noexcept {
+  failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {
     // The kernel takes no buffer of more bytes than an int counts (EP_MAX_EVENTS).
     const bool fits =
-        count <= (std::numeric_limits<int>::max)() / sizeof(entry) / 2 && entries_.reserve(count);
+        count <= (std::numeric_limits<int>::max)() / sizeof(entry) / 2 && entries_.reserve(count, used);
     return fits ? failure() : failure::memory();
   }
 

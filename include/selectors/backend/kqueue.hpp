@@ -49,16 +49,16 @@ class kqueue_backend : public detail::ready_list {
 
   failure open() noexcept {
     // With no room kevent(2) does not wait, and a selector with nothing registered still does.
-    if (!events_.reserve(1)) return failure::memory();
+    if (!events_.reserve(1, 0)) return failure::memory();
     return kqueue_.open();
   }
   failure reopen() noexcept { return kqueue_.reopen(); }
   void close() noexcept { kqueue_.close(); }
   native_handle_type native_handle() const noexcept { return kqueue_.get(); }
 
-  failure reserve(std::size_t count, native_handle_type) noexcept {
+  failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {
     const bool fits = count <= (std::numeric_limits<int>::max)() / filters_a_handle / 2 &&
-                      events_.reserve(count * filters_a_handle) && ready_.reserve(count);
+                      events_.reserve(count * filters_a_handle, 0) && ready_.reserve(count, used);
     return fits ? failure() : failure::memory();
   }
 

@@ -90,9 +90,9 @@ class select_backend : public detail::ready_list {
   void close() noexcept { (void)reopen(); }
   native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
 
-  failure reserve(std::size_t count, native_handle_type handle) noexcept {
+  failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
     const place bit(handle);
-    bool fits = ready_.reserve(count) && tokens_.reserve(static_cast<std::size_t>(handle) + 1);
+    bool fits = ready_.reserve(count, used) && tokens_.reserve(static_cast<std::size_t>(handle) + 1);
     for (std::size_t set = 0; set != sets; ++set)
       fits = fits && wanted_[set].reserve(bit.index + 1) && found_[set].reserve(bit.index + 1);
     return fits ? failure() : failure::memory();

@@ -54,8 +54,8 @@ class select_backend : public detail::ready_list {
   void close() noexcept { (void)reopen(); }
   native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
 
-  failure reserve(std::size_t count, native_handle_type) noexcept {
-    bool fits = tokens_.reserve_count(count) && watched_.reserve(count) && ready_.reserve(count);
+  failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {
+    bool fits = tokens_.reserve_count(count) && watched_.reserve(count) && ready_.reserve(count, used);
     for (auto& set : sets_) fits = fits && set.reserve(1 + count);
     return fits ? failure() : failure::memory();
   }

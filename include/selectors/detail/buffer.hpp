@@ -27,14 +27,15 @@ class untyped_buffer {
   }
   ~untyped_buffer() { ::operator delete(data_); }
 
-  SELECTORS_COLD bool grow(std::size_t count, std::size_t size_of_element) noexcept {
+  SELECTORS_COLD bool grow(std::size_t count, std::size_t size_of_element, std::size_t kept,
+                           bool is_zeroed) noexcept {
     const std::size_t wanted = count > capacity_ + capacity_ / 2 ? count : capacity_ + capacity_ / 2;
     if (wanted > (std::numeric_limits<std::ptrdiff_t>::max)() / size_of_element) return false;
     void* const grown = ::operator new(wanted * size_of_element, std::nothrow);
     if (grown == nullptr) return false;
-    const std::size_t used = capacity_ * size_of_element;
+    const std::size_t used = kept * size_of_element;
     if (used != 0) std::memcpy(grown, data_, used);
-    std::memset(static_cast<char*>(grown) + used, 0, wanted * size_of_element - used);
+    if (is_zeroed) std::memset(static_cast<char*>(grown) + used, 0, wanted * size_of_element - used);
     ::operator delete(data_);
     data_ = grown;
     capacity_ = wanted;
@@ -45,7 +46,7 @@ class untyped_buffer {
   std::size_t capacity_ = 0;
 };
 
-// An array of trivial elements that grows, zeroed, and answers instead of throwing when there is no memory.
+// An array of trivial elements that grows, and answers instead of throwing when there is no memory.
 // All of its capacity is there to use: it has no size of its own. Growing by a half keeps the cost of
 // registering amortized and the memory beside a handle small.
 template <class T>
@@ -53,9 +54,14 @@ class buffer : public untyped_buffer {
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
-  // Room for `count` elements, or false and nothing changed. Moves what is there.
+  // Room for `count` elements, or false and nothing changed. Moves what is there; what is new is zero.
   [[nodiscard]] bool reserve(std::size_t count) noexcept {
-    return count <= capacity_ || grow(count, sizeof(T));
+    return count <= capacity_ || grow(count, sizeof(T), capacity_, true);
+  }
+  // The same for elements that are written before they are read: no more than `used` of them are moved, and the rest is
+  // not touched, so that the system need not give it pages yet.
+  [[nodiscard]] bool reserve(std::size_t count, std::size_t used) noexcept {
+    return count <= capacity_ || grow(count, sizeof(T), used, false);
   }
 
   T* data() noexcept { return static_cast<T*>(data_); }

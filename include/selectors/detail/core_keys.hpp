@@ -13,14 +13,15 @@ template <selector_backend Backend>
 SELECTORS_APART failure core<Backend>::reserve(native_handle_type handle) noexcept {
   if (!state_.nodes.reserve_one(type_->layout) || !state_.keys.reserve(handle)) return failure::memory();
   // The entries may move while a loop goes over them.
-  const auto left = state_.end - state_.cursor;
-  const auto reached = left != 0 ? state_.cursor - state_.backend.entries() : 0;
+  const bool is_looping = state_.cursor != state_.end;
+  const auto reached = is_looping ? state_.cursor - state_.backend.entries() : 0;
+  const auto used = is_looping ? state_.end - state_.backend.entries() : 0;
   const std::size_t count = state_.nodes.taken() + 1;
-  const failure failed = state_.backend.reserve(count, handle);
+  const failure failed = state_.backend.reserve(count, static_cast<std::size_t>(used), handle);
   if (!failed && state_.room < count) state_.room = count;
-  if (left != 0) {
+  if (is_looping) {
     state_.cursor = state_.backend.entries() + reached;
-    state_.end = state_.cursor + left;
+    state_.end = state_.backend.entries() + used;
   }
   return failed;
 }

@@ -25,7 +25,7 @@ inline constinit shared<bool> forks_are_counted{false};
 // Two threads that both register the handler count each fork twice, which does no harm.
 inline failure count_forks() noexcept {
   if (forks_are_counted) return {};
-  const auto in_child = [] { forks = forks + 1; };  // where there is one thread
+  const auto in_child = [] { forks = forks + 1; };                                // where there is one thread
   if (pthread_atfork(nullptr, nullptr, in_child) != 0) return failure::memory();  // ENOMEM is its only error
   forks_are_counted = true;
   return {};
