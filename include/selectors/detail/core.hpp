@@ -110,7 +110,6 @@ class core {
     std::size_t size = 0;
     std::size_t quarantined = 0;
     std::size_t ghosts = 0;              // reports of what is leaked, since the last heal
-    std::size_t room = 0;                // for entries
     std::uint32_t stamp = closed_stamp;  // the process it belongs to, by `forks`
     std::uint8_t chores = 0;
     bool leaky = false;      // something is leaked

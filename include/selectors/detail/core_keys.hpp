@@ -18,7 +18,6 @@ SELECTORS_APART failure core<Backend>::reserve(native_handle_type handle) noexce
   const auto used = is_looping ? state_.end - state_.backend.entries() : 0;
   const std::size_t count = state_.nodes.taken() + 1;
   const failure failed = state_.backend.reserve(count, static_cast<std::size_t>(used), handle);
-  if (!failed && state_.room < count) state_.room = count;
   if (is_looping) {
     state_.cursor = state_.backend.entries() + reached;
     state_.end = state_.backend.entries() + used;
@@ -243,11 +242,12 @@ SELECTORS_APART bool core<Backend>::sweep_listed() noexcept {
   return ready;
 }
 
+// Behind what the kernel reports; there is room for as many entries as there are nodes out.
 template <selector_backend Backend>
 SELECTORS_COLD int core<Backend>::put_listed(int count) noexcept {
   constexpr event_bits both = mask_bits::of(event::read | event::write);
   auto i = static_cast<std::size_t>(count);
-  for (record* r = state_.listed.first(); r != nullptr && i != state_.room; r = r->next)
+  for (record* r = state_.listed.first(); r != nullptr && i < state_.nodes.taken(); r = r->next)
     if (has_news(*r)) state_.backend.put(i++, *r, r->refused ? descriptor_closed : both);
   return static_cast<int>(i);
 }
