@@ -110,7 +110,7 @@ def compile_all():
     counted = {name: exact.lines(given.compiler, unit, flags) for name, unit in units.items()}
     expect("preprocessed lines of the umbrella", counted["umbrella"])
     expect("bytes of a program's part that includes the umbrella and uses nothing", exact.code_size(given.compiler, units["umbrella"], flags), 0)
-    times = exact.compile_times(given.compiler, units, flags, 1 if given.quick else rounds // 3)
+    times = exact.compile_times(given.compiler, units, flags, max(1, rounds // 3))
     for ours, theirs, promised in ("umbrella", "four headers", 1.25), ("umbrella", "asio", 0.40), ("echo_selectors", "echo_asio", 0.40):
         if theirs in units:
             expect(f"preprocessed lines: {ours} beside {theirs}", counted[ours] / counted[theirs], recorded=False)
@@ -189,7 +189,7 @@ def run_echo():
         milliseconds = (600 if connections > 1000 else 300) // (scale if connections < 1000 else 1)
         clients = {name: contest.Contestant(program("load", server.port, connections, milliseconds)) for name, server in servers.items()}
         figures = {name: [] for name in servers}
-        for order in contest.turns(servers, 2 if given.quick else rounds // 2):
+        for order in contest.turns(servers, max(2, rounds // 2)):
             for name in order:
                 before = servers[name].processor_time()
                 played = clients[name].play()

@@ -38,7 +38,7 @@ class kqueue_descriptor {
   native_handle_type get() const noexcept { return number_; }
 
   failure open() noexcept {
-    process_ = this_process();
+    process_ = forks;
     return make(number_);
   }
 
@@ -49,7 +49,7 @@ class kqueue_descriptor {
     if (SELECTORS_HAS_KERNEL_KQUEUE && is_own() && take_place_of_old(fresh)) return {};
     close();
     number_ = fresh;
-    process_ = this_process();
+    process_ = forks;
     return {};
   }
 
@@ -59,8 +59,7 @@ class kqueue_descriptor {
   }
 
  private:
-  static std::uint32_t this_process() noexcept { return forks; }
-  bool is_own() const noexcept { return process_ == this_process(); }
+  bool is_own() const noexcept { return process_ == forks; }
 
   // No child inherits it, so none can carry it through exec(2) before it is close-on-exec.
   static failure make(native_handle_type& queue) noexcept {
