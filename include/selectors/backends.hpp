@@ -6,7 +6,7 @@
 #include <selectors/backend/kqueue.hpp>
 #include <selectors/backend/poll.hpp>
 #include <selectors/backend/select.hpp>
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 
 #include <tuple>
 

@@ -44,12 +44,12 @@ class counting : public Backend {
     ++counters_.waits;
     return Backend::wait(timeout);
   }
-  void note(notice what) noexcept {
+  void count(statistic what) noexcept {
     switch (what) {
-      case notice::reached: ++counters_.events; break;
-      case notice::stale: ++counters_.stale; break;
-      case notice::saved: ++counters_.saved; break;
-      case notice::healed: ++counters_.heals; break;
+      case statistic::reached: ++counters_.events; break;
+      case statistic::stale: ++counters_.stale; break;
+      case statistic::saved: ++counters_.saved; break;
+      case statistic::healed: ++counters_.heals; break;
     }
   }
 

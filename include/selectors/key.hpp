@@ -2,9 +2,9 @@
 #pragma once
 
 #include <selectors/backend/concept.hpp>
-#include <selectors/detail/record.hpp>
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/registration.hpp>
 
 #include <cstddef>
 #include <new>
@@ -53,11 +53,11 @@ struct key_access {
   // In place: what converts to Data by returning one need not even be movable.
   template <class Data, class From>
   static void construct_data(selector_key<Data>& key, From&& from) {
-    ::new (static_cast<void*>(&key.place_)) Data(static_cast<Data>(std::forward<From>(from)));
+    ::new (static_cast<void*>(&key.storage_)) Data(static_cast<Data>(std::forward<From>(from)));
   }
   template <class Data>
   static void construct_data(selector_key<Data>& key) {
-    ::new (static_cast<void*>(&key.place_)) Data();
+    ::new (static_cast<void*>(&key.storage_)) Data();
   }
   template <class Key>
   static void destroy_data(record& r) noexcept {
@@ -85,7 +85,7 @@ class selector_key : public detail::basic_key {
 
   union {
     Data data_;
-    std::byte place_;  // where it is made
+    std::byte storage_;  // where it is made
   };
 };
 

@@ -2,16 +2,19 @@
 #pragma once
 
 #include <selectors/backends.hpp>
-#include <selectors/detail/core.hpp>
-#include <selectors/detail/key_iterator.hpp>
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
+#include <selectors/core/core.hpp>
+#include <selectors/core/healing.hpp>
+#include <selectors/core/loop.hpp>
+#include <selectors/core/registering.hpp>
 #include <selectors/detail/raise.hpp>
-#include <selectors/detail/ready_range.hpp>
 #include <selectors/detail/timeout.hpp>
 #include <selectors/error.hpp>
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/key.hpp>
+#include <selectors/key_iterator.hpp>
+#include <selectors/ready_range.hpp>
 
 #include <chrono>
 #include <concepts>
@@ -140,7 +143,7 @@ class selector {
   template <class H, interest_for<Backend> What = event_mask>
     requires detail::handle_or_key<H, key_type>
   key_type* modify(H&& h, What what, std::error_code& error) noexcept(detail::is_noexcept_handle<H>()) {
-    const detail::target which = look_up(h);
+    const detail::lookup which = look_up(h);
     return report(core_.modify(which, detail::as_interest(what)), which, error);
   }
 
@@ -153,7 +156,7 @@ class selector {
   template <class H>
     requires detail::handle_or_key<H, key_type>
   key_type* unregister(H&& h, std::error_code& error) noexcept(detail::is_noexcept_handle<H>()) {
-    const detail::target which = look_up(h);
+    const detail::lookup which = look_up(h);
     return report(core_.remove(which), which, error);
   }
 
@@ -216,22 +219,22 @@ class selector {
   template <class H, interest_for<Backend> What = event_mask>
     requires detail::handle_or_key<H, key_type>
   key_type& modify(H&& h, What what) {
-    const detail::target which = look_up(h);
+    const detail::lookup which = look_up(h);
     if (const failure failed = core_.modify(which, detail::as_interest(what))) [[unlikely]]
       detail::raise(failed, "modify", which.handle);
-    return key_of(*which.found);
+    return key_of(*which.key_record);
   }
 
   template <class H>
     requires detail::handle_or_key<H, key_type>
   key_type& unregister(H&& h) {
-    const detail::target which = look_up(h);
+    const detail::lookup which = look_up(h);
     if (const failure failed = core_.remove(which)) [[unlikely]]
       detail::raise(failed, "unregister", which.handle);
-    return key_of(*which.found);
+    return key_of(*which.key_record);
   }
 
-  SELECTORS_HOT ready_range select() { return checked(core_.select(detail::forever), "select"); }
+  SELECTORS_ALWAYS_INLINE ready_range select() { return checked(core_.select(detail::forever), "select"); }
 
   template <class Rep, class Period>
   ready_range select(std::chrono::duration<Rep, Period> timeout) {
@@ -256,9 +259,9 @@ class selector {
   template <class H>
     requires detail::handle_or_key<H, key_type>
   [[nodiscard]] const key_type& at(H&& h) const {
-    const detail::target which = look_up(h);
-    if (which.found == nullptr) detail::raise(errc::not_registered, "at", which.handle);
-    return key_of(*which.found);
+    const detail::lookup which = look_up(h);
+    if (which.key_record == nullptr) detail::raise(errc::not_registered, "at", which.handle);
+    return key_of(*which.key_record);
   }
 #endif
 
@@ -268,20 +271,20 @@ class selector {
   template <class H>
     requires detail::handle_or_key<H, key_type>
   [[nodiscard]] key_type* find(H&& h) noexcept {
-    const detail::target which = look_up(h);
-    return which.found != nullptr ? &key_of(*which.found) : nullptr;
+    const detail::lookup which = look_up(h);
+    return which.key_record != nullptr ? &key_of(*which.key_record) : nullptr;
   }
   template <class H>
     requires detail::handle_or_key<H, key_type>
   [[nodiscard]] const key_type* find(H&& h) const noexcept {
-    const detail::target which = look_up(h);
-    return which.found != nullptr ? &key_of(*which.found) : nullptr;
+    const detail::lookup which = look_up(h);
+    return which.key_record != nullptr ? &key_of(*which.key_record) : nullptr;
   }
 
   template <class H>
     requires detail::handle_or_key<H, key_type>
   [[nodiscard]] bool contains(H&& h) const noexcept {
-    return look_up(h).found != nullptr;
+    return look_up(h).key_record != nullptr;
   }
 
   /// How many keys are registered.
@@ -322,17 +325,17 @@ class selector {
   [[nodiscard]] const Backend& backend() const noexcept { return core_.backend(); }
 
  private:
-  static const detail::node_type& node() noexcept {
-    static constexpr detail::node_type type{{sizeof(key_type), alignof(key_type)},
-                                            &access::template create<key_type>,
-                                            &access::template destroy_data<key_type>};
+  static const detail::key_vtable& node() noexcept {
+    static constexpr detail::key_vtable type{{sizeof(key_type), alignof(key_type)},
+                                             &access::template create<key_type>,
+                                             &access::template destroy_data<key_type>};
     return type;
   }
 
   static key_type& key_of(detail::record& r) noexcept { return access::template key_of<key_type>(r); }
 
   template <class H>
-  detail::target look_up(H& h) const noexcept(detail::is_noexcept_handle<H&>()) {
+  detail::lookup look_up(H& h) const noexcept(detail::is_noexcept_handle<H&>()) {
     if constexpr (pollable<H&>) {
       const native_handle_type handle = handle_of(h);
       return {handle, core_.keys().find(handle)};
@@ -374,9 +377,9 @@ class selector {
     error = done.failed.code();
     return done.key;
   }
-  static key_type* report(failure failed, const detail::target& which, std::error_code& error) noexcept {
+  static key_type* report(failure failed, const detail::lookup& which, std::error_code& error) noexcept {
     error = failed.code();
-    return failed ? nullptr : &key_of(*which.found);
+    return failed ? nullptr : &key_of(*which.key_record);
   }
   ready_range report(detail::outcome found, std::error_code& error) noexcept {
     const bool failed = found == detail::outcome::failed;

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <selectors/backend/concept.hpp>
+#include <selectors/backend/ready_list.hpp>
+#include <selectors/config.hpp>
 #include <selectors/detail/buffer.hpp>
-#include <selectors/detail/platform.hpp>
-#include <selectors/detail/ready_list.hpp>
-#include <selectors/detail/record.hpp>
 #include <selectors/error.hpp>
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/registration.hpp>
 
 #include <algorithm>
 #include <cerrno>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/backend/wakeup_eventfd.hpp>
-#include <selectors/backend/wakeup_pipe.hpp>
-#include <selectors/backend/wakeup_winsock.hpp>
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 #include <selectors/detail/raise.hpp>
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/wakeup/eventfd.hpp>
+#include <selectors/wakeup/loopback.hpp>
+#include <selectors/wakeup/pipe.hpp>
 
 #include <system_error>
 

@@ -24,10 +24,10 @@ def instructions_of_each(commands, count):
         return {name: (two.result() - one.result()) / count for name, (one, two) in runs.items()}
 
 
-def instructions_of_a_call(control, call, count=10000):
+def instructions_of_a_call(calls, call, count=10000):
     """The instructions of one call in a loop, above those of the loop."""
     def of(what):
-        return instructions([control, what, 2 * count], 0) - instructions([control, what, count], 0)
+        return instructions([calls, what, 2 * count], 0) - instructions([calls, what, count], 0)
     return (of(call) - of("none")) / count
 
 

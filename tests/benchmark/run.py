@@ -81,12 +81,12 @@ def count_rings():
 
 
 def count_calls():
-    control = given.build / "control"
-    expect("instructions of `find`", exact.instructions_of_a_call(control, "find"), 12)
-    expect("instructions of `modify` to what is in force", exact.instructions_of_a_call(control, "modify"), 30)
-    expect("instructions of `modify` to something else", exact.instructions_of_a_call(control, "flip"))
-    expect("bytes of a handle, beside its data", max(exact.told_by([control, "memory", count])[0] for count in (1000, 1200, 1600, 2500, 5000, 9000, 15000)), 96)
-    cold, warm = exact.told_by([control, "allocations", 1000])
+    calls = given.build / "calls"
+    expect("instructions of `find`", exact.instructions_of_a_call(calls, "find"), 12)
+    expect("instructions of `modify` to what is in force", exact.instructions_of_a_call(calls, "modify"), 30)
+    expect("instructions of `modify` to something else", exact.instructions_of_a_call(calls, "flip"))
+    expect("bytes of a handle, beside its data", max(exact.told_by([calls, "memory", count])[0] for count in (1000, 1200, 1600, 2500, 5000, 9000, 15000)), 96)
+    cold, warm = exact.told_by([calls, "allocations", 1000])
     expect("allocations to register 1,000 handles", cold)
     expect("allocations afterwards, whatever is done", warm, 0)
     for name in "echo_by_hand", "echo_selectors":

@@ -117,7 +117,7 @@ class chaos {
       REQUIRE(key.data().handle == key.handle());
       REQUIRE_FALSE(events.empty());
       REQUIRE_FALSE(key.events().empty());
-      REQUIRE(((events & askable) - key.events()).empty());
+      REQUIRE(((events & requestable) - key.events()).empty());
       if (leaves && below(2) == 0) return;
       const auto other = numbers_[below(numbers_.size())];
       std::error_code error;

@@ -30,7 +30,7 @@ event_mask seen(const descriptor& handle, event_mask asked) {
   sel.register_(handle, asked);
   const readiness found = ready(sel, 0s);
   const event_mask events = found.empty() ? event_mask() : found.begin()->second;
-  CHECK((events & askable - asked).empty());
+  CHECK((events & requestable - asked).empty());
   if (!asked.contains(event::read)) CHECK_FALSE(events.contains(event::read_hangup));
   CHECK(ready(sel, 0s) == found);  // level-triggered: as long as it lasts
   return events;
@@ -39,11 +39,12 @@ event_mask seen(const descriptor& handle, event_mask asked) {
 // The raised events for each mask are `raised` cut to the mask; select(2) knows no details.
 template <class Backend>
 void expect_seen(const descriptor& handle, event_mask raised, event_mask detail = {}) {
-  for (const event_mask asked : {event_mask(event::read), event_mask(event::write), read_write, askable}) {
+  for (const event_mask asked :
+       {event_mask(event::read), event_mask(event::write), read_write, requestable}) {
     if (asked.contains(event::priority) && !has_priority<Backend>) continue;
     const event_mask events = seen<Backend>(handle, asked);
     INFO("asked " << asked << ", found " << events);
-    CHECK((events & askable) == (raised & asked));
+    CHECK((events & requestable) == (raised & asked));
     event_mask expected = is_select<Backend> ? event_mask() : detail;
     if (!asked.contains(event::read)) expected -= event::read_hangup;
     if (is_linux) CHECK((events & details) == expected);
@@ -80,7 +81,7 @@ TEMPLATE_LIST_TEST_CASE("a pipe whose writer is gone hangs up", "[events]", back
   for (const event_mask asked : {event_mask(event::read), event::read | event::priority}) {
     if (asked.contains(event::priority) && !has_priority<TestType>) continue;
     const event_mask events = seen<TestType>(pipe.reader, asked);
-    CHECK((events & askable) == (is_select<TestType> ? event_mask(event::read) : asked));
+    CHECK((events & requestable) == (is_select<TestType> ? event_mask(event::read) : asked));
     CHECK(events.contains(event::hangup) == !is_select<TestType>);
   }
 }
@@ -91,7 +92,7 @@ TEMPLATE_LIST_TEST_CASE("a pipe whose reader is gone is an error, and raises wha
   pipe.reader.close();
   for (const event_mask asked : {event_mask(event::read), event_mask(event::write), read_write}) {
     const event_mask events = seen<TestType>(pipe.writer, asked);
-    CHECK((events & askable) == asked);
+    CHECK((events & requestable) == asked);
     if (is_kqueue<TestType>)  // which may refuse to watch this end for more than its hangup
       CHECK_FALSE((events & (event::error | event::hangup)).empty());
     else if (is_linux)
@@ -118,7 +119,7 @@ TEMPLATE_LIST_TEST_CASE("a half-closed peer is readable, and wakes no writer who
   const readiness found = ready(sel);
   REQUIRE(found.size() == 1);
   const event_mask events = found.at(server.get());
-  CHECK((events & askable) == event::read);
+  CHECK((events & requestable) == event::read);
   if (is_linux) CHECK(events.contains(event::read_hangup) == !is_select<TestType>);
   sel.modify(server, event::write);
   expect_idle_for(sel, 20ms);
@@ -144,7 +145,7 @@ TEMPLATE_LIST_TEST_CASE("a reset is seen by readers and by writers", "[events]",
   expect_raised(sel, {{server.get(), event::write}});
   CHECK(seen<TestType>(server, event::read).contains(event::read));
   const event_mask both = seen<TestType>(server, read_write);
-  CHECK((both & askable) == read_write);
+  CHECK((both & requestable) == read_write);
   if (is_linux) CHECK((both & event::error).empty() == is_select<TestType>);
 }
 
@@ -159,9 +160,9 @@ TEMPLATE_LIST_TEST_CASE("a refused connect is seen by readers and by writers", "
   selector<void, TestType> sel;
   sel.register_(client, event::write);
   expect_raised(sel, {{client.get(), event::write}});
-  CHECK((seen<TestType>(client, event::read) & askable) == event::read);
+  CHECK((seen<TestType>(client, event::read) & requestable) == event::read);
   const event_mask both = seen<TestType>(client, read_write);
-  CHECK((both & askable) == read_write);
+  CHECK((both & requestable) == read_write);
   if (is_linux) CHECK((both & event::error).empty() == is_select<TestType>);
 }
 
@@ -180,7 +181,7 @@ TEMPLATE_LIST_TEST_CASE("a UDP socket with a pending error is seen by readers an
   sel.register_(socket, event::read);
   expect_raised(sel, {{socket.get(), event::read}});
   const event_mask both = seen<TestType>(socket, read_write);
-  CHECK((both & askable) == read_write);
+  CHECK((both & requestable) == read_write);
   if (is_linux) CHECK((both & event::error).empty() == (is_select<TestType> || is_kqueue<TestType>));
 }
 
@@ -194,7 +195,7 @@ TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
     CHECK(error_of([&](auto& error) { sel.register_(server, event::priority, error); }) ==
           errc::invalid_events);
     sel.register_(server, event::read);
-    CHECK(error_of([&](auto& error) { sel.modify(server, askable, error); }) == errc::invalid_events);
+    CHECK(error_of([&](auto& error) { sel.modify(server, requestable, error); }) == errc::invalid_events);
     return expect_idle_for(sel, 10ms);
   }
   sel.register_(server, event::priority);
@@ -227,7 +228,7 @@ TEMPLATE_LIST_TEST_CASE("a socket that was never connected hangs up, which raise
   }
   for (const event_mask asked : {event_mask(event::write), read_write}) {
     const event_mask events = seen<TestType>(socket, asked);
-    CHECK((events & askable) == asked);
+    CHECK((events & requestable) == asked);
     const bool knows = is_kqueue<TestType> ? asked == read_write : !is_select<TestType>;
     CHECK(events.contains(event::hangup) == knows);
   }

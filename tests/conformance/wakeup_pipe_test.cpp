@@ -8,7 +8,7 @@
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
 
-#include <selectors/backend/wakeup_pipe.hpp>
+#include <selectors/wakeup/pipe.hpp>
 
 #include <fcntl.h>
 

@@ -21,10 +21,10 @@ namespace {
 class windows_that_tells {
  public:
   explicit windows_that_tells(bool tells)
-      : before_(detail::wsapoll_tells_failed_connects.exchange(tells ? detail::answer::yes
-                                                                     : detail::answer::no)) {}
+      : before_(detail::wsapoll_reports_failed_connects.exchange(tells ? detail::answer::yes
+                                                                       : detail::answer::no)) {}
   windows_that_tells(const windows_that_tells&) = delete;
-  ~windows_that_tells() { detail::wsapoll_tells_failed_connects = before_; }
+  ~windows_that_tells() { detail::wsapoll_reports_failed_connects = before_; }
 
  private:
   detail::answer before_;

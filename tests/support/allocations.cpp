@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "allocations.hpp"
 
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 
 #include <atomic>
 #include <cstdlib>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/backend/winsock.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/os/winsock.hpp>
 
 #include <ws2tcpip.h>
 

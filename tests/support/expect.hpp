@@ -8,7 +8,7 @@
 #if SELECTORS_HAS_WINSOCK
 #include <selectors/backend/afd.hpp>
 #else
-#include "fed_backend.hpp"
+#include "poll_driven_backend.hpp"
 #endif
 
 #include <algorithm>
@@ -34,7 +34,7 @@ using system_backends = selectors::available_backends;
 #if SELECTORS_HAS_WINSOCK
 using backends = decltype(std::tuple_cat(system_backends(), std::tuple<selectors::afd_backend>()));
 #else
-using backends = decltype(std::tuple_cat(system_backends(), std::tuple<fed_backend>()));
+using backends = decltype(std::tuple_cat(system_backends(), std::tuple<poll_driven_backend>()));
 #endif
 #endif
 
@@ -57,7 +57,8 @@ constexpr bool keeps_closed = is_epoll<Backend> || (is_kqueue<Backend> && !SELEC
 // Whether there is a `priority` to ask for.
 template <class Backend>
 constexpr bool has_priority = [] {
-  if constexpr (requires { Backend::askable; }) return Backend::askable.contains(selectors::event::priority);
+  if constexpr (requires { Backend::requestable; })
+    return Backend::requestable.contains(selectors::event::priority);
   return true;
 }();
 
@@ -65,7 +66,7 @@ constexpr bool has_priority = [] {
 // they ask what code sees that watches only what it asked for.
 constexpr bool is_linux = SELECTORS_HAS_EPOLL == 1;
 
-constexpr auto askable = selectors::event::read | selectors::event::write | selectors::event::priority;
+constexpr auto requestable = selectors::event::read | selectors::event::write | selectors::event::priority;
 
 // A number as a handle, whatever the type of handles.
 constexpr selectors::native_handle_type number_of(int number) noexcept {
@@ -107,7 +108,7 @@ void expect_ready(Selector& selector, const readiness& expected) {
 template <class Selector>
 void expect_raised(Selector& selector, const readiness& expected) {
   readiness found = ready(selector);
-  for (auto& [handle, events] : found) events &= askable;
+  for (auto& [handle, events] : found) events &= requestable;
   INFO("expected " << text_of(expected) << ", found " << text_of(found));
   CHECK(found == expected);
 }

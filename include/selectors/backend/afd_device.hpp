@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 
 #if SELECTORS_HAS_WINSOCK
 
-#include <selectors/backend/winsock.hpp>
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/os/winsock.hpp>
 
 #include <atomic>
 #include <bit>
@@ -186,14 +186,14 @@ inline failure find_base_socket(SOCKET socket, SOCKET& base) noexcept {
   constexpr DWORD sio_base_handle = 0x48000022;
   constexpr DWORD of_next_layer[] = {0x4800001c, 0x4800001d,
                                      0x4800001b};  // SIO_BSP_HANDLE_SELECT, _POLL, plain
-  constexpr int most_layers = 64;
+  constexpr int max_layers = 64;
   const auto ask = [&](DWORD code) {
     DWORD size = 0;
     return ::WSAIoctl(socket, code, nullptr, 0, &base, sizeof base, &size, nullptr, nullptr) == 0 &&
            base != INVALID_SOCKET;
   };
   int error = 0;
-  for (int layer = 0; layer != most_layers; ++layer) {
+  for (int layer = 0; layer != max_layers; ++layer) {
     if (ask(sio_base_handle)) return {};
     error = ::WSAGetLastError();
     if (error == WSAENOTSOCK) break;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 
 #if SELECTORS_HAS_WINSOCK
 
 #include <selectors/backend/afd_device.hpp>
 #include <selectors/backend/concept.hpp>
-#include <selectors/backend/winsock.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/os/winsock.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -23,10 +23,10 @@ struct request {
   poll_info info;
   registration* owner;  // null: nobody's, or nobody's any more
   SOCKET base;
-  ULONG asked;         // of the kernel; the answer takes the place of the question
+  ULONG asked;         // of the kernel; the answer takes the queue_index of the question
   std::uint32_t slot;  // its own number
   std::uint32_t
-      place;  // of the unstarted: its place among them, plus one; of a free one: the next free slot, plus one
+      queue_index;  // of the unstarted: its queue_index among them, plus one; of a free one: the next free slot, plus one
   std::uint32_t round;    // of the wait that started it
   std::uint32_t devices;  // that there were when its number was a socket
   bool in_flight;
@@ -84,24 +84,24 @@ class request_pool {
   bool has_free() const noexcept { return free_ != 0; }
   request& take() noexcept {
     request& q = at(free_ - 1);
-    free_ = std::exchange(q.place, 0);
+    free_ = std::exchange(q.queue_index, 0);
     return q;
   }
-  void give(request& q) noexcept { q.place = std::exchange(free_, q.slot + 1); }
+  void give(request& q) noexcept { q.queue_index = std::exchange(free_, q.slot + 1); }
 
   void start_later(request& q) noexcept {
-    if (q.place != 0) return;
+    if (q.queue_index != 0) return;
     queue_[unstarted_++] = q.slot;
-    q.place = static_cast<std::uint32_t>(unstarted_);
+    q.queue_index = static_cast<std::uint32_t>(unstarted_);
   }
 
-  // The last one takes the place.
+  // The last one takes the queue_index.
   void start_never(request& q) noexcept {
-    if (q.place == 0) return;
+    if (q.queue_index == 0) return;
     const std::uint32_t last = queue_[--unstarted_];
-    queue_[q.place - 1] = last;
-    at(last).place = q.place;
-    q.place = 0;
+    queue_[q.queue_index - 1] = last;
+    at(last).queue_index = q.queue_index;
+    q.queue_index = 0;
   }
 
   // Calls `start(request)` for each that is unstarted. Those that it puts off until the next time queue up in the places
@@ -111,7 +111,7 @@ class request_pool {
     const std::size_t count = std::exchange(unstarted_, 0);
     for (std::size_t i = 0; i != count; ++i) {
       request& q = at(queue_[i]);
-      q.place = 0;
+      q.queue_index = 0;
       start(q);
     }
   }

@@ -4,43 +4,15 @@
 #include <selectors/error.hpp>
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/registration.hpp>
 
 #include <chrono>
 #include <concepts>
 #include <cstddef>
-#include <cstdint>
 #include <string_view>
 #include <utility>
 
 namespace selectors {
-
-/// What a selector hands to its backend for each key. Its address is the token: it stays the same, and
-/// readable, as long as the backend lives, so the kernel may carry it.
-///
-///   slot           the backend's own, while attached
-///   interest       what is asked for now
-///   attached       kept by the backend: the kernel watches the handle, or will at the next wait
-///   always_ready   kept by the selector, since the kernel does not take this kind of file
-struct registration {
-  native_handle_type handle = detail::invalid_handle;
-  std::uint32_t slot = 0;
-  any_interest interest;
-  bool attached : 1 = false;
-  bool always_ready : 1 = false;
-};
-
-/// The bits in which a backend reports: those of `event`, and one for a descriptor that the kernel calls
-/// closed. The selector adds what `error` and `hangup` raise.
-using event_bits = std::uint32_t;
-inline constexpr event_bits descriptor_closed = 64;
-
-/// What a selector does that its backend does not see.
-enum class notice : std::uint8_t {
-  reached,  ///< a loop reached an entry
-  stale,    ///< an entry was dropped: its key did not ask for it any more
-  saved,    ///< a modification was in force already
-  healed    ///< the kernel object is about to be made anew
-};
 
 /// One kernel interface. It knows nothing of keys and data, allocates in `reserve` only, and never throws. A
 /// selector calls it from one thread at a time. A default-constructed or moved-from backend is closed.
@@ -64,12 +36,12 @@ enum class notice : std::uint8_t {
 ///   wait(t)            fills the entries, each with a bit at least, and returns their number, or -1 and errno, which
 ///                      on Windows may be a code of Winsock. Not 0 before t has passed;
 ///                      std::chrono::nanoseconds::max() never does
-///   put(i, r, e)       makes entry i: registration r with the bits e
+///   set_entry(i, r, e)       makes entry i: registration r with the bits e
 ///   entries            what the last wait found, of which `token` says whose it is, `events` what it is, and
 ///   bits(entry)        the same as far as it is read, priority and write alone; more than these if there is more
 ///
-/// It may also have `askable`, an event_mask: what of read, write and priority it can watch, if not all; else is refused
-/// with errc::invalid_events. And `note(what)`, noexcept: then it is told of each `notice`.
+/// It may also have `requestable`, an event_mask: what of read, write and priority it can watch, if not all; else is refused
+/// with errc::invalid_events. And `count(what)`, noexcept: then it is told of each `statistic`.
 // clang-format off
 template <class Backend>
 concept selector_backend =
@@ -92,7 +64,7 @@ concept selector_backend =
       { b.modify(r, was) } noexcept -> std::same_as<failure>;
       { b.remove(r) } noexcept -> std::same_as<bool>;
       { b.wait(timeout) } noexcept -> std::same_as<int>;
-      { b.put(n, r, bits) } noexcept;
+      { b.set_entry(n, r, bits) } noexcept;
       { constant.entries() } noexcept -> std::same_as<const typename Backend::entry*>;
       { Backend::token(entry) } noexcept -> std::same_as<registration*>;
       { Backend::events(entry) } noexcept -> std::same_as<event_bits>;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 
 #if SELECTORS_HAS_EPOLL
 
 #include <selectors/backend/concept.hpp>
-#include <selectors/backend/descriptor.hpp>
 #include <selectors/detail/buffer.hpp>
-#include <selectors/detail/shared.hpp>
+#include <selectors/detail/relaxed_atomic.hpp>
+#include <selectors/os/posix.hpp>
 
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -26,7 +26,7 @@ namespace selectors {
 
 namespace detail {
 // epoll_pwait2(2) is Linux 5.11's: old kernels answer ENOSYS, sandboxes EPERM.
-inline constinit shared<bool> has_epoll_pwait2{true};
+inline constinit relaxed_atomic<bool> has_epoll_pwait2{true};
 }  // namespace detail
 
 /// Linux's epoll(7): the cost of a wait grows with what is ready, whatever is registered. One system call for
@@ -117,7 +117,7 @@ class epoll_backend {
     return wait_for(timeout);
   }
 
-  void put(std::size_t i, registration& r, event_bits bits) noexcept {
+  void set_entry(std::size_t i, registration& r, event_bits bits) noexcept {
     entries_[i].events = bits;
     entries_[i].data.ptr = &r;
   }
@@ -160,7 +160,7 @@ class epoll_backend {
   }
 
   // EPOLLEXCLUSIVE can be set by EPOLL_CTL_ADD only: epoll_ctl(2).
-  SELECTORS_APART failure modify_exclusive(registration& r, const any_interest& was) noexcept {
+  SELECTORS_NOINLINE failure modify_exclusive(registration& r, const any_interest& was) noexcept {
     int error = control(EPOLL_CTL_DEL, r);
     if (error != 0) return failure::system("epoll_ctl", error);
     error = control(EPOLL_CTL_ADD, r);
@@ -171,7 +171,7 @@ class epoll_backend {
   }
 
   // Zero or an errno.
-  SELECTORS_APART int control(int operation, registration& r) noexcept {
+  SELECTORS_NOINLINE int control(int operation, registration& r) noexcept {
     epoll_event event{};
     event.events = to_kernel(r.interest);
     event.data.ptr = &r;

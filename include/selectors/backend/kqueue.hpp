@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 
 #if SELECTORS_HAS_KQUEUE
 
 #include <selectors/backend/concept.hpp>
-#include <selectors/backend/descriptor.hpp>
 #include <selectors/backend/kqueue_changes.hpp>
 #include <selectors/backend/kqueue_descriptor.hpp>
+#include <selectors/backend/ready_list.hpp>
 #include <selectors/detail/buffer.hpp>
-#include <selectors/detail/ready_list.hpp>
+#include <selectors/os/posix.hpp>
 
 #include <sys/types.h>
 
@@ -42,7 +42,7 @@ class kqueue_backend : public detail::ready_list {
   // Of two filters with EV_ONESHOT each would fire for itself.
   static constexpr bool disarms_oneshot = false;
   static constexpr bool refuses_closed = true;
-  static constexpr event_mask askable = detail::mask_bits::mask(detail::every_filter);
+  static constexpr event_mask requestable = detail::mask_bits::mask(detail::every_filter);
 
   static constexpr bool supports(trigger, bool exclusive) noexcept { return !exclusive; }
   static bool is_open(native_handle_type handle) noexcept { return detail::is_open_descriptor(handle); }

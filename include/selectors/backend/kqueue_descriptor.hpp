@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 
 #if SELECTORS_HAS_KQUEUE
 
-#include <selectors/backend/descriptor.hpp>
-#include <selectors/detail/fork.hpp>
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/os/fork.hpp>
+#include <selectors/os/posix.hpp>
 
 #include <sys/types.h>
 

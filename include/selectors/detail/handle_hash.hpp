@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/config.hpp>
 #include <selectors/detail/buffer.hpp>
-#include <selectors/detail/platform.hpp>
 #include <selectors/handle.hpp>
 
 #include <cstddef>
@@ -26,7 +26,7 @@ class handle_hash {
     std::swap(count_, other.count_);
     std::swap(used_, other.used_);
     std::swap(free_, other.free_);
-    places_ = std::move(other.places_);
+    slots_ = std::move(other.slots_);
     index_ = std::move(other.index_);
     return *this;
   }
@@ -35,12 +35,12 @@ class handle_hash {
   [[nodiscard]] bool reserve(native_handle_type) noexcept { return reserve_count(count_ + 1); }
   // Room for that many.
   [[nodiscard]] bool reserve_count(std::size_t count) noexcept {
-    return places_.reserve(count) && (count * 2 <= index_.capacity() || grow_index(count * 2));
+    return slots_.reserve(count) && (count * 2 <= index_.capacity() || grow_index(count * 2));
   }
 
   Item* find(native_handle_type handle) const noexcept {
     const std::size_t i = search(handle);
-    return i != none ? places_[index_[i] - 1].item : nullptr;
+    return i != none ? slots_[index_[i] - 1].item : nullptr;
   }
 
   // Puts an item where there is none, or with null takes out the one that is there.
@@ -53,13 +53,13 @@ class handle_hash {
 
   // The position of the first item at or after `from`, or `none`.
   std::size_t next(std::size_t from) const noexcept {
-    while (from < used_ && places_[from].item == nullptr) ++from;
+    while (from < used_ && slots_[from].item == nullptr) ++from;
     return from < used_ ? from : none;
   }
-  Item& at(std::size_t position) const noexcept { return *places_[position].item; }
+  Item& at(std::size_t position) const noexcept { return *slots_[position].item; }
 
  private:
-  struct place {
+  struct slot {
     Item* item;
     std::uint32_t next_free;  // of a place without an item: the next of them, plus one
   };
@@ -76,7 +76,7 @@ class handle_hash {
   std::size_t search(native_handle_type handle) const noexcept {
     if (count_ == 0) return none;
     for (std::size_t i = home(handle); index_[i] != 0; i = (i + 1) & mask())
-      if (places_[index_[i] - 1].item->handle == handle) return i;
+      if (slots_[index_[i] - 1].item->handle == handle) return i;
     return none;
   }
 
@@ -90,11 +90,11 @@ class handle_hash {
     std::uint32_t position = static_cast<std::uint32_t>(used_);
     if (free_ != 0) {
       position = free_ - 1;
-      free_ = places_[position].next_free;
+      free_ = slots_[position].next_free;
     } else {
       ++used_;
     }
-    places_[position].item = item;
+    slots_[position].item = item;
     enter(handle, position);
     ++count_;
   }
@@ -102,11 +102,11 @@ class handle_hash {
   // What was moved on by it in the index moves back, so that no search ends too soon.
   void take_out(std::size_t hole) noexcept {
     const std::uint32_t position = index_[hole] - 1;
-    places_[position] = {nullptr, free_};
+    slots_[position] = {nullptr, free_};
     free_ = position + 1;
     --count_;
     for (std::size_t i = (hole + 1) & mask(); index_[i] != 0; i = (i + 1) & mask()) {
-      const std::size_t wanted = home(places_[index_[i] - 1].item->handle);
+      const std::size_t wanted = home(slots_[index_[i] - 1].item->handle);
       if (((i - wanted) & mask()) < ((i - hole) & mask())) continue;  // it stands between its home and here
       index_[hole] = index_[i];
       hole = i;
@@ -121,14 +121,14 @@ class handle_hash {
     if (!grown.reserve(capacity)) return false;
     index_ = std::move(grown);
     for (std::size_t i = 0; i != used_; ++i)
-      if (places_[i].item != nullptr) enter(places_[i].item->handle, static_cast<std::uint32_t>(i));
+      if (slots_[i].item != nullptr) enter(slots_[i].item->handle, static_cast<std::uint32_t>(i));
     return true;
   }
 
   std::size_t count_ = 0;
   std::size_t used_ = 0;    // places that were ever taken
   std::uint32_t free_ = 0;  // the first of those without an item, plus one
-  buffer<place> places_;
+  buffer<slot> slots_;
   buffer<std::uint32_t> index_;  // positions plus one; 0 where there is none
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 
@@ -15,9 +15,9 @@ namespace selectors::detail {
 
 // What the library throws. It puts its text together without strings: those of std::system_error's own
 // constructors would add two kibibytes to every program.
-class refusal final : public std::system_error {
+class selector_error final : public std::system_error {
  public:
-  SELECTORS_COLD refusal(failure what, const char* operation, native_handle_type handle)
+  SELECTORS_COLD selector_error(failure what, const char* operation, native_handle_type handle)
       : std::system_error(what.code()) {
     char subject[24] = "";
     if (handle != invalid_handle)
@@ -35,19 +35,19 @@ class refusal final : public std::system_error {
 
 // Made before `main`, while there is memory, to be thrown when there is none: a copy of it allocates nothing. A template,
 // so that it is in those programs alone that can throw it.
-template <class Refusal>
-inline const Refusal out_of_memory{failure::memory(), "no memory", invalid_handle};
+template <class Error>
+inline const Error out_of_memory{failure::memory(), "no memory", invalid_handle};
 
 // Every exception of the library leaves here. The text names the call, the handle, what refused it and why:
 // "selectors: register_(7): epoll_ctl: Bad file descriptor".
-template <class Refusal = refusal>
+template <class Error = selector_error>
 [[noreturn]] SELECTORS_COLD void raise(failure what, const char* operation,
                                        native_handle_type handle = invalid_handle) {
-  if (what.is_lack_of_memory()) throw out_of_memory<Refusal>;
+  if (what.is_lack_of_memory()) throw out_of_memory<Error>;
   try {
-    throw Refusal(what, operation, handle);
+    throw Error(what, operation, handle);
   } catch (const std::bad_alloc&) {
-    throw out_of_memory<Refusal>;
+    throw out_of_memory<Error>;
   }
 }
 

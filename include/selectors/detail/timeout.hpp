@@ -16,11 +16,11 @@ inline constexpr nanoseconds forever = (nanoseconds::max)();
 // What a duration or time point that is not a number becomes.
 inline constexpr nanoseconds not_a_time = (nanoseconds::min)();
 
-inline constexpr std::int64_t most = (std::numeric_limits<std::int64_t>::max)();
+inline constexpr std::int64_t max_count = (std::numeric_limits<std::int64_t>::max)();
 
 constexpr nanoseconds saturated(bool negative, std::uint64_t magnitude) noexcept {
   const auto count =
-      magnitude < static_cast<std::uint64_t>(most) ? static_cast<std::int64_t>(magnitude) : most;
+      magnitude < static_cast<std::uint64_t>(max_count) ? static_cast<std::int64_t>(magnitude) : max_count;
   return nanoseconds(negative ? -count : count);
 }
 
@@ -31,17 +31,18 @@ constexpr nanoseconds to_nanoseconds(std::chrono::duration<Rep, Period> duration
   using reduced = std::ratio<std::nano::den, Period::den>;
   constexpr std::int64_t parts = reduced::den;
   constexpr std::int64_t scale = reduced::num;
-  constexpr bool whole_fits = Period::num <= most / scale;
+  constexpr bool whole_fits = Period::num <= max_count / scale;
   constexpr std::int64_t whole = whole_fits ? Period::num * scale : 0;
 
   if constexpr (std::is_integral_v<Rep> && sizeof(Rep) <= sizeof(std::int64_t) && whole_fits &&
-                parts <= most / whole) {
+                parts <= max_count / whole) {
     const bool negative = duration.count() < Rep{};
     const auto ticks = negative ? std::uint64_t{0} - static_cast<std::uint64_t>(duration.count())
                                 : static_cast<std::uint64_t>(duration.count());
     constexpr auto per = static_cast<std::uint64_t>(whole);
     constexpr auto in = static_cast<std::uint64_t>(parts);
-    if (ticks / in >= static_cast<std::uint64_t>(most) / per) return saturated(negative, ~std::uint64_t{0});
+    if (ticks / in >= static_cast<std::uint64_t>(max_count) / per)
+      return saturated(negative, ~std::uint64_t{0});
     const std::uint64_t rest = ticks % in * per;
     const std::uint64_t up = !negative && rest % in != 0 ? 1 : 0;
     return saturated(negative, ticks / in * per + rest / in + up);

@@ -2,15 +2,15 @@
 #pragma once
 
 #include <selectors/backend/concept.hpp>
-#include <selectors/detail/fork.hpp>
-#include <selectors/detail/handle_table.hpp>
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
+#include <selectors/core/handle_table.hpp>
 #include <selectors/detail/pool.hpp>
-#include <selectors/detail/record.hpp>
 #include <selectors/detail/timeout.hpp>
 #include <selectors/error.hpp>
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/os/fork.hpp>
+#include <selectors/registration.hpp>
 
 #include <cerrno>
 #include <cstddef>
@@ -20,16 +20,16 @@
 namespace selectors::detail {
 
 // What a record's node is in truth: a key with data of some type.
-struct node_type {
+struct key_vtable {
   pool::layout layout;
   record* (*create)(void* memory) noexcept;  // a key without its data
   void (*destroy_data)(record& key) noexcept;
 };
 
 // A handle that a call names, and the record it means; null if none.
-struct target {
+struct lookup {
   native_handle_type handle;
-  record* found;
+  record* key_record;
 
   failure missing() const noexcept { return is_valid(handle) ? errc::not_registered : errc::invalid_handle; }
 };
@@ -50,7 +50,7 @@ class core {
  public:
   using entry = typename Backend::entry;
 
-  explicit core(const node_type& type) noexcept : type_(&type) {}
+  explicit core(const key_vtable& type) noexcept : type_(&type) {}
   core(core&& other) noexcept : type_(other.type_), state_(std::exchange(other.state_, state{})) {}
   core& operator=(core&& other) noexcept;
   ~core();
@@ -63,8 +63,8 @@ class core {
   // A new record for `handle`, whose data the caller constructs next, or takes back with `withdraw`.
   failure add(native_handle_type handle, const any_interest& what, record*& added) noexcept;
   void withdraw(record& r) noexcept;
-  failure modify(target which, any_interest what) noexcept;
-  failure remove(target which) noexcept;
+  failure modify(lookup which, any_interest what) noexcept;
+  failure remove(lookup which) noexcept;
 
   // A loop over what it found is valid as long as `epoch` stays what it was afterwards. `why` tells why it
   // failed.
@@ -94,7 +94,7 @@ class core {
   static constexpr std::uint32_t closed_stamp = 0;
 
   // What makes a select look around before and after it waits.
-  enum chore : std::uint8_t { retired_keys = 1, listed_keys = 2, heal_wanted = 4 };
+  enum work : std::uint8_t { retired_keys = 1, self_reported_keys = 2, heal_wanted = 4 };
 
   // All of it moves when the selector is moved; what outstanding loops and references to the selector need
   // does not.
@@ -104,53 +104,55 @@ class core {
     pool nodes;
     const entry* cursor = nullptr;  // what the loop reaches next
     const entry* end = nullptr;
-    record_list retired;     // unregistered; their data lives until the next select
-    record_list listed;      // reported by the selector itself; also the retired among them, until swept
-    record_list quarantine;  // destroyed, but the kernel may still name them
+    record_list retired;        // unregistered; their data lives until the next select
+    record_list self_reported;  // reported by the selector itself; also the retired among them, until swept
+    record_list quarantine;     // destroyed, but the kernel may still name them
     std::size_t size = 0;
     std::size_t quarantined = 0;
     std::size_t ghosts = 0;              // reports of what is leaked, since the last heal
     std::uint32_t stamp = closed_stamp;  // the process it belongs to, by `forks`
-    std::uint8_t chores = 0;
+    std::uint8_t pending_work = 0;
     bool leaky = false;      // something is leaked
-    bool left_over = false;  // came here by being assigned over
+    bool inherited = false;  // came here by being assigned over
   };
 
   bool is_of_this_process() const noexcept { return state_.stamp == forks; }
-  void note([[maybe_unused]] notice what) noexcept {
-    if constexpr (requires { state_.backend.note(what); }) state_.backend.note(what);
+  void count([[maybe_unused]] statistic what) noexcept {
+    if constexpr (requires { state_.backend.count(what); }) state_.backend.count(what);
   }
   void end_loop() noexcept {
     ++epoch_;
     state_.cursor = state_.end = nullptr;
   }
 
-  static bool is_askable(const any_interest& what) noexcept {
-    event_bits allowed = askable_bits;
-    if constexpr (requires { Backend::askable; }) allowed = mask_bits::of(Backend::askable);
+  static bool is_requestable(const any_interest& what) noexcept {
+    event_bits allowed = requestable_bits;
+    if constexpr (requires { Backend::requestable; }) allowed = mask_bits::of(Backend::requestable);
     if (what.exclusive) allowed &= ~mask_bits::of(event::priority);
     return (mask_bits::of(what.events) & ~allowed) == 0;
   }
 
   // Whether and as what an entry is told, were it reached now; nothing is changed.
   static event_bits peek(const record& r, event_bits bits) noexcept;
-  event_bits reach(record& r, event_bits bits) noexcept;
-  bool is_told_twice(record& r) noexcept;
+  event_bits deliver(record& r, event_bits bits) noexcept;
+  bool already_reported(record& r) noexcept;
 
   failure reserve(native_handle_type handle) noexcept;
   failure change(record& r, const any_interest& what) noexcept;
   failure pause_or_resume(record& r, const any_interest& what) noexcept;
-  failure take_back(record& r, const any_interest& was, failure why) noexcept;
+  failure roll_back(record& r, const any_interest& was, failure why) noexcept;
   void arm(record& r) noexcept;
-  void refuse(record& r) noexcept;
+  void mark_failed(record& r) noexcept;
   void detach(record& r) noexcept;
   void retire(record& r) noexcept;
   void retire_all() noexcept;
-  void list(record& r) noexcept;
-  void unlist(record& r) noexcept;
+  void add_self_reported(record& r) noexcept;
+  void remove_self_reported(record& r) noexcept;
   // A file has nothing exceptional to read, ever.
-  static bool has_news(const record& r) noexcept { return r.refused || r.interest.events != event::priority; }
-  bool sweep_listed() noexcept;
+  static bool can_be_ready(const record& r) noexcept {
+    return r.failed || r.interest.events != event::priority;
+  }
+  bool prune_self_reported() noexcept;
   void destroy_retired() noexcept;
   void recycle(record& r) noexcept;
   void note_ghost(const record& r) noexcept;
@@ -158,14 +160,14 @@ class core {
   void forget_leaks() noexcept;
   void attach_all() noexcept;
   void arm_unreached() noexcept;
-  int put_listed(int count) noexcept;
-  outcome select_with_care(nanoseconds timeout) noexcept;
-  int wait_with_care(nanoseconds timeout) noexcept;
+  int append_self_reported(int count) noexcept;
+  outcome select_slow(nanoseconds timeout) noexcept;
+  int wait_slow(nanoseconds timeout) noexcept;
   outcome fail(failure why) noexcept;
-  outcome settle(int count, nanoseconds timeout) noexcept;
-  reached next_with_care() noexcept;
+  outcome finish_wait(int count, nanoseconds timeout) noexcept;
+  reached next_slow() noexcept;
 
-  const node_type* type_;
+  const key_vtable* type_;
   failure why_;
   std::uint64_t epoch_ = 0;  // ends outstanding loops; stays with the object, and only grows
   state state_;
@@ -174,7 +176,7 @@ class core {
 // ---- opening and closing ----------------------------------------------------------------------------------
 
 template <selector_backend Backend>
-SELECTORS_APART failure core<Backend>::open() noexcept {
+SELECTORS_NOINLINE failure core<Backend>::open() noexcept {
   if (const failure failed = count_forks()) return failed;
   if (const failure failed = state_.backend.open()) return failed;
   state_.stamp = forks;
@@ -182,11 +184,11 @@ SELECTORS_APART failure core<Backend>::open() noexcept {
 }
 
 template <selector_backend Backend>
-SELECTORS_APART failure core<Backend>::reopen() noexcept {
+SELECTORS_NOINLINE failure core<Backend>::reopen() noexcept {
   if (is_of_this_process()) arm_unreached();  // or it is lost if this fails
   end_loop();
   destroy_retired();
-  state_.left_over = false;
+  state_.inherited = false;
   if (!is_open()) return open();
   if (const failure failed = state_.backend.reopen()) return failed;
   state_.stamp = forks;
@@ -195,7 +197,7 @@ SELECTORS_APART failure core<Backend>::reopen() noexcept {
 }
 
 template <selector_backend Backend>
-SELECTORS_APART void core<Backend>::close() noexcept {
+SELECTORS_NOINLINE void core<Backend>::close() noexcept {
   end_loop();
   retire_all();
   state_.backend.close();
@@ -210,9 +212,9 @@ template <selector_backend Backend>
 core<Backend>& core<Backend>::operator=(core&& other) noexcept {
   if (this == &other) return *this;
   close();
-  if (state_.left_over) destroy_retired();
+  if (state_.inherited) destroy_retired();
   std::swap(state_, other.state_);
-  other.state_.left_over = true;
+  other.state_.inherited = true;
   return *this;
 }
 
@@ -223,7 +225,7 @@ core<Backend>::~core() {
 }
 
 template <selector_backend Backend>
-SELECTORS_APART void core<Backend>::clear() noexcept {
+SELECTORS_NOINLINE void core<Backend>::clear() noexcept {
   end_loop();
   for (std::size_t i = keys().next(0); i != handle_table::none; i = keys().next(i + 1)) {
     detach(keys().at(i));
@@ -232,6 +234,3 @@ SELECTORS_APART void core<Backend>::clear() noexcept {
 }
 
 }  // namespace selectors::detail
-
-#include <selectors/detail/core_keys.hpp>
-#include <selectors/detail/core_select.hpp>

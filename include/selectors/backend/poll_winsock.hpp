@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 
 #if SELECTORS_HAS_POLL && SELECTORS_HAS_WINSOCK
 
 #include <selectors/backend/concept.hpp>
-#include <selectors/backend/winsock.hpp>
+#include <selectors/backend/ready_list.hpp>
 #include <selectors/detail/buffer.hpp>
-#include <selectors/detail/ready_list.hpp>
+#include <selectors/os/winsock.hpp>
 
 #include <cerrno>
 #include <chrono>
@@ -64,13 +64,14 @@ class poll_backend : public detail::ready_list {
     r.attached = true;
     tokens_[r.slot] = &r;
     watched_[r.slot] = {r.handle, to_kernel(r.interest), 0};
-    if (detail::tells_failed_connects() || !is_connecting(r.handle)) take_back(r.slot);
+    if (detail::reports_failed_connects() || !is_connecting(r.handle)) return_to_poll(r.slot);
     return {};
   }
 
   failure modify(registration& r, any_interest) noexcept {
     watched_[r.slot].events = to_kernel(r.interest);
-    if (r.slot >= polled_ && (detail::tells_failed_connects() || !is_connecting(r.handle))) take_back(r.slot);
+    if (r.slot >= polled_ && (detail::reports_failed_connects() || !is_connecting(r.handle)))
+      return_to_poll(r.slot);
     return {};
   }
 
@@ -109,7 +110,7 @@ class poll_backend : public detail::ready_list {
     tokens_[b]->slot = static_cast<std::uint32_t>(b);
   }
   void put_aside(std::size_t i) noexcept { exchange(i, --polled_); }
-  void take_back(std::size_t i) noexcept { exchange(i, polled_++); }
+  void return_to_poll(std::size_t i) noexcept { exchange(i, polled_++); }
 
   // Neither a listener nor a socket without connections.
   static bool is_connecting(SOCKET socket) noexcept {
@@ -130,7 +131,7 @@ class poll_backend : public detail::ready_list {
       if ((bits & (detail::mask_bits::of(event::error) | descriptor_closed)) != 0)
         ready_[found++] = {tokens_[i], bits};
       else
-        take_back(i);
+        return_to_poll(i);
     }
     return found;
   }

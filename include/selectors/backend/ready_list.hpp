@@ -17,7 +17,7 @@ class ready_list {
     event_bits events;
   };
 
-  void put(std::size_t i, registration& r, event_bits bits) noexcept { ready_[i] = {&r, bits}; }
+  void set_entry(std::size_t i, registration& r, event_bits bits) noexcept { ready_[i] = {&r, bits}; }
   const entry* entries() const noexcept { return ready_.data(); }
   static registration* token(const entry& e) noexcept { return e.token; }
   static event_bits bits(const entry& e) noexcept { return e.events; }

@@ -6,9 +6,9 @@ namespace selectors::detail {
 // A number that threads share, when no other memory depends on it: std::atomic<T> in relaxed order, by what the compilers
 // of systems with fork(2) have built in. <atomic> would be a tenth of what the umbrella takes to compile.
 template <class T>
-class shared {
+class relaxed_atomic {
  public:
-  constexpr explicit shared(T value) noexcept : value_(value) {}
+  constexpr explicit relaxed_atomic(T value) noexcept : value_(value) {}
 
   operator T() const noexcept { return __atomic_load_n(&value_, __ATOMIC_RELAXED); }
   void operator=(T value) noexcept { __atomic_store_n(&value_, value, __ATOMIC_RELAXED); }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 
 #if SELECTORS_HAS_WINSOCK
 
@@ -115,7 +115,7 @@ class countdown {
 // Before Windows 10, version 2004 (build 19041), WSAPoll never tells of a connect that failed: so say its release
 // notes. Read once.
 enum class answer : int { unknown, no, yes };
-inline constinit std::atomic<answer> wsapoll_tells_failed_connects{answer::unknown};
+inline constinit std::atomic<answer> wsapoll_reports_failed_connects{answer::unknown};
 
 inline bool is_build_at_least(unsigned long build) noexcept {
   using get_version =
@@ -130,11 +130,11 @@ inline bool is_build_at_least(unsigned long build) noexcept {
   return call(&about) == 0 && about.dwBuildNumber >= build;
 }
 
-inline bool tells_failed_connects() noexcept {
-  answer known = wsapoll_tells_failed_connects.load(std::memory_order_relaxed);
+inline bool reports_failed_connects() noexcept {
+  answer known = wsapoll_reports_failed_connects.load(std::memory_order_relaxed);
   if (known == answer::unknown) {
     known = is_build_at_least(19041) ? answer::yes : answer::no;
-    wsapoll_tells_failed_connects.store(known, std::memory_order_relaxed);
+    wsapoll_reports_failed_connects.store(known, std::memory_order_relaxed);
   }
   return known == answer::yes;
 }

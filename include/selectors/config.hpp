@@ -97,11 +97,11 @@
 // Out of line and out of the way: what a program does seldom must not slow what it does always.
 #define SELECTORS_COLD [[gnu::cold, gnu::noinline]]
 // Out of line, for a call that is no part of the loop: programs stay small.
-#define SELECTORS_APART [[gnu::noinline]]
+#define SELECTORS_NOINLINE [[gnu::noinline]]
 // In line, whatever the compiler thinks of it: the few lines that run for each event.
-#define SELECTORS_HOT [[gnu::always_inline]] inline
+#define SELECTORS_ALWAYS_INLINE [[gnu::always_inline]] inline
 #else
 #define SELECTORS_COLD __declspec(noinline)
-#define SELECTORS_APART __declspec(noinline)
-#define SELECTORS_HOT __forceinline
+#define SELECTORS_NOINLINE __declspec(noinline)
+#define SELECTORS_ALWAYS_INLINE __forceinline
 #endif

@@ -1,79 +1,31 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/core.hpp>
+#include <selectors/core/core.hpp>
 
 // The part of the core that waits, reports, and heals.
 
 namespace selectors::detail {
 
-// ---- healing ----------------------------------------------------------------------------------------------
-
-template <selector_backend Backend>
-void core<Backend>::note_ghost(const record& r) noexcept {
-  if ((r.leaked || r.suspect) && ++state_.ghosts > state_.size / 8) state_.chores |= heal_wanted;
-}
-
-// A fresh kernel object, where nothing is leaked. Without a descriptor to spare, the old one's.
-template <selector_backend Backend>
-SELECTORS_COLD failure core<Backend>::heal() noexcept {
-  note(notice::healed);
-  if (state_.backend.reopen()) {
-    state_.backend.close();
-    if (const failure failed = state_.backend.open()) {
-      close();
-      return failed;
-    }
-  }
-  attach_all();
-  return {};
-}
-
-// The kernel object that knew them is gone.
-template <selector_backend Backend>
-SELECTORS_COLD void core<Backend>::forget_leaks() noexcept {
-  state_.leaky = false;
-  state_.ghosts = 0;
-  state_.chores &= static_cast<std::uint8_t>(~heal_wanted);
-  for (; state_.quarantine; --state_.quarantined) state_.nodes.give(&state_.quarantine.pop());
-}
-
-// To a kernel object that watches nothing: what was armed is armed again.
-template <selector_backend Backend>
-SELECTORS_COLD void core<Backend>::attach_all() noexcept {
-  forget_leaks();
-  for (std::size_t i = keys().next(0); i != handle_table::none; i = keys().next(i + 1)) {
-    record& r = keys().at(i);
-    r.attached = r.leaked = r.suspect = false;
-    // An edge is told again by a fresh kernel object, so that of a file is, too.
-    if (r.always_ready && r.interest.mode == trigger::edge) r.armed = true;
-    if (!r.armed) continue;
-    r.always_ready = false;  // unless it is, still
-    if (state_.backend.add(r))
-      refuse(r);
-    else
-      arm(r);
-  }
-}
-
 // ---- the loop ---------------------------------------------------------------------------------------------
 
 template <selector_backend Backend>
-SELECTORS_HOT outcome core<Backend>::select(nanoseconds timeout) noexcept {
+SELECTORS_ALWAYS_INLINE outcome core<Backend>::select(nanoseconds timeout) noexcept {
   if (!is_of_this_process()) [[unlikely]]
     return fail(usable());
   ++epoch_;
-  if (state_.chores != 0 || state_.cursor != state_.end) [[unlikely]]
-    return select_with_care(timeout);
+  if (state_.pending_work != 0 || state_.cursor != state_.end) [[unlikely]]
+    return select_slow(timeout);
   const int count = state_.backend.wait(timeout);
   if (count > 0) [[likely]] {
     const entry* const first = state_.backend.entries();
     state_.cursor = first;
     state_.end = first + count;
-    if ((Backend::bits(*first) & static_cast<record*>(Backend::token(*first))->careful) == 0) [[likely]]
+    if ((Backend::bits(*first) & static_cast<record*>(Backend::token(*first))->slow_path_mask) == 0)
+        [[likely]]
       return outcome::ready;
   }
-  return settle(count, timeout);
+  return finish_wait(count, timeout);
 }
 
 template <selector_backend Backend>
@@ -83,46 +35,46 @@ SELECTORS_COLD outcome core<Backend>::fail(failure why) noexcept {
 }
 
 template <selector_backend Backend>
-SELECTORS_COLD outcome core<Backend>::select_with_care(nanoseconds timeout) noexcept {
+SELECTORS_COLD outcome core<Backend>::select_slow(nanoseconds timeout) noexcept {
   arm_unreached();
   state_.cursor = state_.end = nullptr;
   destroy_retired();
-  if ((state_.chores & heal_wanted) != 0) {
+  if ((state_.pending_work & heal_wanted) != 0) {
     if (const failure failed = heal()) return fail(failed);
   }
-  return settle(wait_with_care(timeout), timeout);
+  return finish_wait(wait_slow(timeout), timeout);
 }
 
 // No time is lost while the selector itself has something to report, nor is that lost to a signal.
 template <selector_backend Backend>
-SELECTORS_COLD int core<Backend>::wait_with_care(nanoseconds timeout) noexcept {
-  const bool ready = sweep_listed();
+SELECTORS_COLD int core<Backend>::wait_slow(nanoseconds timeout) noexcept {
+  const bool ready = prune_self_reported();
   const int count = state_.backend.wait(ready ? nanoseconds::zero() : timeout);
   return ready && count < 0 && errno == EINTR ? 0 : count;
 }
 
 // After a wait: is there anything to report? If only what is stale ended it, it was too short.
 template <selector_backend Backend>
-SELECTORS_COLD outcome core<Backend>::settle(int count, nanoseconds timeout) noexcept {
+SELECTORS_COLD outcome core<Backend>::finish_wait(int found, nanoseconds timeout) noexcept {
   for (;;) {
     state_.cursor = state_.end = nullptr;
-    if (count < 0)
+    if (found < 0)
       return errno == EINTR ? outcome::interrupted : fail(failure::system(Backend::wait_call, errno));
-    count = put_listed(count);
-    if (count == 0) return outcome::timed_out;
+    found = append_self_reported(found);
+    if (found == 0) return outcome::timed_out;
     const entry* const first = state_.backend.entries();
     state_.cursor = first;
-    state_.end = first + count;
+    state_.end = first + found;
     if (has_next()) return outcome::ready;
 
     for (const entry* e = first; e != state_.end; ++e) {
-      note(notice::stale);
+      count(statistic::stale);
       note_ghost(*static_cast<record*>(Backend::token(*e)));
     }
-    if ((state_.chores & heal_wanted) != 0) {
+    if ((state_.pending_work & heal_wanted) != 0) {
       if (const failure failed = heal()) return fail(failed);
     }
-    count = wait_with_care(timeout);
+    found = wait_slow(timeout);
   }
 }
 
@@ -134,13 +86,13 @@ SELECTORS_COLD void core<Backend>::arm_unreached() noexcept {
     if (!r.armed || !r.attached || r.interest.mode == trigger::level) continue;
     if (state_.backend.modify(r, r.interest)) {
       detach(r);
-      refuse(r);
+      mark_failed(r);
     }
   }
 }
 
 template <selector_backend Backend>
-SELECTORS_APART bool core<Backend>::has_next() const noexcept {
+SELECTORS_NOINLINE bool core<Backend>::has_next() const noexcept {
   for (const entry* e = state_.cursor; e != state_.end; ++e)
     if (peek(*static_cast<const record*>(Backend::token(*e)), Backend::events(*e)) != 0) return true;
   return false;
@@ -148,23 +100,23 @@ SELECTORS_APART bool core<Backend>::has_next() const noexcept {
 
 // The next entry that has something left to report.
 template <selector_backend Backend>
-SELECTORS_HOT reached core<Backend>::next() noexcept {
+SELECTORS_ALWAYS_INLINE reached core<Backend>::next() noexcept {
   if (state_.cursor == state_.end) return {};
   const entry& e = *state_.cursor++;
   auto* const r = static_cast<record*>(Backend::token(e));
-  if (const event_bits bits = Backend::bits(e); (bits & r->careful) == 0) [[likely]] {
-    note(notice::reached);
+  if (const event_bits bits = Backend::bits(e); (bits & r->slow_path_mask) == 0) [[likely]] {
+    count(statistic::reached);
     return {r, bits};
   }
-  return next_with_care();
+  return next_slow();
 }
 
 // From the entry just passed on: one with an error, or a one-shot, or more than what is asked by now.
 template <selector_backend Backend>
-SELECTORS_COLD reached core<Backend>::next_with_care() noexcept {
+SELECTORS_COLD reached core<Backend>::next_slow() noexcept {
   for (const entry* e = state_.cursor - 1; e != state_.end; state_.cursor = ++e) {
     record& r = *static_cast<record*>(Backend::token(*e));
-    const event_bits told = reach(r, Backend::events(*e));
+    const event_bits told = deliver(r, Backend::events(*e));
     if (told == 0) continue;
     state_.cursor = e + 1;
     return {&r, told};
@@ -174,37 +126,37 @@ SELECTORS_COLD reached core<Backend>::next_with_care() noexcept {
 
 template <selector_backend Backend>
 SELECTORS_COLD event_bits core<Backend>::peek(const record& r, event_bits bits) noexcept {
-  if (!r.armed || !(r.attached || r.always_ready || r.refused)) return 0;
-  if (r.refused || (bits & descriptor_closed) != 0) return mask_bits::of(r.interest.events | event::error);
+  if (!r.armed || !(r.attached || r.always_ready || r.failed)) return 0;
+  if (r.failed || (bits & descriptor_closed) != 0) return mask_bits::of(r.interest.events | event::error);
   return raised(bits) & reportable(r.interest.events);
 }
 
-// Whether this loop has told a suspect before. A record remembers 10 bits of the epoch, so one in 1,024 is
+// Whether this loop has told a maybe_aliased before. A record remembers 10 bits of the epoch, so one in 1,024 is
 // taken for told that was not: it is not lost, since it stays armed and healing adds it again.
 template <selector_backend Backend>
-SELECTORS_COLD bool core<Backend>::is_told_twice(record& r) noexcept {
+SELECTORS_COLD bool core<Backend>::already_reported(record& r) noexcept {
   constexpr std::uint16_t bits_of_told = 1023;
-  const bool is_told = r.suspect && r.told == (epoch_ & bits_of_told);
-  r.told = epoch_ & bits_of_told;
+  const bool is_told = r.maybe_aliased && r.last_epoch == (epoch_ & bits_of_told);
+  r.last_epoch = epoch_ & bits_of_told;
   return is_told;
 }
 
 template <selector_backend Backend>
-SELECTORS_COLD event_bits core<Backend>::reach(record& r, event_bits bits) noexcept {
+SELECTORS_COLD event_bits core<Backend>::deliver(record& r, event_bits bits) noexcept {
   if (r.always_ready && !Backend::is_open(r.handle)) bits = descriptor_closed;
   const event_bits told = peek(r, bits);
   if (told == 0) {
-    note(notice::stale);
+    count(statistic::stale);
     note_ghost(r);
     return 0;
   }
-  if (is_told_twice(r)) {
-    note(notice::stale);
-    state_.chores |= heal_wanted;
+  if (already_reported(r)) {
+    count(statistic::stale);
+    state_.pending_work |= heal_wanted;
     return 0;
   }
-  note(notice::reached);
-  if (r.refused || (bits & descriptor_closed) != 0) {
+  count(statistic::reached);
+  if (r.failed || (bits & descriptor_closed) != 0) {
     detach(r);
     r.always_ready = false;
   } else if (r.interest.mode == trigger::oneshot || (r.always_ready && r.interest.mode == trigger::edge)) {

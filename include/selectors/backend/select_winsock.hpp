@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 
 #if SELECTORS_HAS_SELECT && SELECTORS_HAS_WINSOCK
 
 #include <selectors/backend/concept.hpp>
-#include <selectors/backend/winsock.hpp>
+#include <selectors/backend/ready_list.hpp>
 #include <selectors/detail/buffer.hpp>
 #include <selectors/detail/handle_hash.hpp>
-#include <selectors/detail/ready_list.hpp>
+#include <selectors/os/winsock.hpp>
 
 #include <cerrno>
 #include <chrono>
@@ -155,7 +155,7 @@ class select_backend : public detail::ready_list {
       watch& w = watched_[i];
       if (w.is_closed || is_open(w.token->handle)) continue;
       w.is_closed = true;
-      put(entries++, *w.token, descriptor_closed);
+      set_entry(entries++, *w.token, descriptor_closed);
     }
     return entries;
   }
@@ -175,7 +175,7 @@ class select_backend : public detail::ready_list {
         if (found == event::priority && !r->interest.events.contains(found)) continue;
         watch& w = watched_[r->slot];
         if (w.entry == 0) {
-          put(entries++, *r, 0);
+          set_entry(entries++, *r, 0);
           w.entry = static_cast<std::uint32_t>(entries);
         }
         ready_[w.entry - 1].events |= detail::mask_bits::of(found);

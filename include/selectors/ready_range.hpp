@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/core.hpp>
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
+#include <selectors/core/core.hpp>
+#include <selectors/core/loop.hpp>
 #include <selectors/event.hpp>
 #include <selectors/key.hpp>
 
@@ -29,7 +30,7 @@ class ready_range {
     value_type operator*() const noexcept {
       return {key_access::key_of<selector_key<Data>>(*reached_.found), mask_bits::mask(reached_.events)};
     }
-    SELECTORS_HOT iterator& operator++() noexcept {
+    SELECTORS_ALWAYS_INLINE iterator& operator++() noexcept {
       reached_ = epoch_ == core_->epoch() ? core_->next() : reached();
       return *this;
     }

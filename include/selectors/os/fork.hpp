@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 #include <selectors/error.hpp>
 
 #include <cstdint>
 
 #if SELECTORS_HAS_FORK
-#include <selectors/detail/shared.hpp>
+#include <selectors/detail/relaxed_atomic.hpp>
 
 #include <pthread.h>
 #endif
@@ -19,8 +19,8 @@ namespace selectors::detail {
 // How many forks lie between this process and the first one: a selector that remembers another number than
 // this is a child's copy of its parent's. Only fork(2) is seen; _Fork and a bare clone(2) run no handlers
 // (pthread_atfork(3)). A child has one thread when it counts.
-inline constinit shared<std::uint32_t> forks{1};
-inline constinit shared<bool> forks_are_counted{false};
+inline constinit relaxed_atomic<std::uint32_t> forks{1};
+inline constinit relaxed_atomic<bool> forks_are_counted{false};
 
 // Two threads that both register the handler count each fork twice, which does no harm.
 inline failure count_forks() noexcept {

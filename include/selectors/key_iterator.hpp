@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/handle_table.hpp>
+#include <selectors/core/handle_table.hpp>
 #include <selectors/key.hpp>
 
 #include <cstddef>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/backend/descriptor.hpp>
 #include <selectors/backend/poll.hpp>
+#include <selectors/os/posix.hpp>
 #include <selectors/testing.hpp>
 
 #include <poll.h>
@@ -16,7 +16,7 @@ namespace support {
 // The scripted backend, its script written by poll(2): so the whole conformance suite, which knows descriptors
 // alone, can be asked of it. Time is real, in milliseconds as where there is no ppoll(2), and edges are left out:
 // poll(2) cannot tell them.
-class fed_backend : public selectors::testing::scripted_backend {
+class poll_driven_backend : public selectors::testing::scripted_backend {
  public:
   static constexpr bool supports(selectors::trigger mode, bool exclusive) noexcept {
     return mode != selectors::trigger::edge && !exclusive;
@@ -74,6 +74,6 @@ class fed_backend : public selectors::testing::scripted_backend {
   selectors::detail::buffer<pollfd> asked_;
 };
 
-static_assert(selectors::selector_backend<fed_backend>);
+static_assert(selectors::selector_backend<poll_driven_backend>);
 
 }  // namespace support

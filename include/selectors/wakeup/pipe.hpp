@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/detail/platform.hpp>
+#include <selectors/config.hpp>
 
 #if !SELECTORS_HAS_WINSOCK
 
-#include <selectors/backend/descriptor.hpp>
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/os/posix.hpp>
 
 #include <fcntl.h>
 #include <unistd.h>

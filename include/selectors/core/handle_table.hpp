@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/config.hpp>
 #include <selectors/detail/buffer.hpp>
-#include <selectors/detail/platform.hpp>
-#include <selectors/detail/record.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/registration.hpp>
 
 #include <cstddef>
 

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/config.hpp>
+
+#if SELECTORS_HAS_SELECT && !SELECTORS_HAS_WINSOCK
+
+#include <selectors/backend/concept.hpp>
+#include <selectors/backend/ready_list.hpp>
+#include <selectors/detail/buffer.hpp>
+#include <selectors/os/posix.hpp>
+
+#include <sys/select.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <bit>
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <cstddef>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace selectors {
+
+namespace detail {
+
+#if SELECTORS_PSELECT_HAS_TWO_NAMES
+// macOS's pselect(2) refuses more than FD_SETSIZE of a program compiled without _DARWIN_UNLIMITED_SELECT, for which it
+// is too late here. This is what it is called with it.
+extern "C" int selectors_pselect(int count, fd_set* readers, fd_set* writers, fd_set* exceptional,
+                                 const timespec* timeout, const sigset_t* mask) noexcept
+    __asm("_pselect$DARWIN_EXTSN");
+#else
+inline int selectors_pselect(int count, fd_set* readers, fd_set* writers, fd_set* exceptional,
+                             const timespec* timeout, const sigset_t* mask) noexcept {
+  return ::pselect(count, readers, writers, exceptional, timeout, mask);
+}
+#endif
+
+// The words of the kernel's bitmaps: an fd_set is an array of them, whatever it is called there. unsigned long with
+// Linux and FreeBSD, 32 bits with macOS, NetBSD and OpenBSD.
+inline auto word_of(fd_set set) noexcept {
+  const auto& [words] = set;
+  return words[0];
+}
+using fd_word = std::make_unsigned_t<decltype(word_of(fd_set{}))>;
+
+}  // namespace detail
+
+/// select(2): the cost of a wait grows with the highest number registered. No system call for a change (fstat(2) for
+/// `priority`, where files are always exceptional), and no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: the kernel takes bitmaps of any
+/// length, and these are the library's own, laid out as the kernel's are.
+class select_backend : public detail::ready_list {
+ public:
+  static constexpr std::string_view name = "select";
+  static constexpr const char* wait_call = "pselect";
+  static constexpr bool disarms_oneshot = false;
+  static constexpr bool refuses_closed = false;
+
+  static constexpr bool supports(trigger mode, bool exclusive) noexcept {
+    return mode != trigger::edge && !exclusive;
+  }
+  static bool is_open(native_handle_type handle) noexcept { return detail::is_open_descriptor(handle); }
+
+  select_backend() noexcept = default;
+  select_backend(select_backend&& other) noexcept { *this = std::move(other); }
+  select_backend& operator=(select_backend&& other) noexcept {
+    std::swap(words_, other.words_);
+    for (std::size_t set = 0; set != sets; ++set) {
+      requested_[set] = std::move(other.requested_[set]);
+      found_[set] = std::move(other.found_[set]);
+    }
+    tokens_ = std::move(other.tokens_);
+    ready_ = std::move(other.ready_);
+    return *this;
+  }
+
+  failure open() noexcept { return {}; }
+  failure reopen() noexcept {
+    for (auto& set : requested_)
+      for (std::size_t i = 0; i != words_; ++i) set[i] = 0;
+    words_ = 0;
+    return {};
+  }
+  void close() noexcept { (void)reopen(); }
+  native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
+
+  failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
+    const bit_position bit(handle);
+    bool fits = ready_.reserve(count, used) && tokens_.reserve(static_cast<std::size_t>(handle) + 1);
+    for (std::size_t set = 0; set != sets; ++set)
+      fits = fits && requested_[set].reserve(bit.index + 1) && found_[set].reserve(bit.index + 1);
+    return fits ? failure() : failure::memory();
+  }
+
+  failure add(registration& r) noexcept {
+    r.attached = true;
+    tokens_[static_cast<std::size_t>(r.handle)] = &r;
+    return modify(r, {});
+  }
+
+  // To the kernel:
+  //
+  //   read      readfds
+  //   write     writefds
+  //   priority  exceptfds
+  //
+  failure modify(registration& r, any_interest) noexcept {
+    const bit_position bit(r.handle);
+    if (words_ <= bit.index) words_ = bit.index + 1;  // it may have been there with nothing wanted of it
+    for (std::size_t set = 0; set != sets; ++set) {
+      const bool is_requested = r.interest.events.contains(event_of[set]) &&
+                                (event_of[set] != event::priority || !is_always_exceptional(r.handle));
+      word& bits = requested_[set][bit.index];
+      bits = is_requested ? bits | bit.mask : bits & ~bit.mask;
+    }
+    return {};
+  }
+
+  bool remove(registration& r) noexcept {
+    const bit_position bit(r.handle);
+    for (auto& set : requested_) set[bit.index] &= ~bit.mask;
+    while (words_ != 0 && any(requested_, words_ - 1) == 0) --words_;
+    r.attached = false;
+    return true;
+  }
+
+  // One closed descriptor makes pselect(2) fail for all, with EBADF: those are looked for one by one, told,
+  // and left out. None may be left to find, if another thread has opened it again meanwhile.
+  int wait(std::chrono::nanoseconds timeout) noexcept {
+    copy_requested();
+    int count = ask(timeout);
+    std::size_t entries = 0;
+    for (int fruitless = 0; count < 0 && errno == EBADF && fruitless != 2;) {
+      const std::size_t before = entries;
+      entries = take_closed(before);
+      if (entries == before) ++fruitless;
+      count = ask(entries == 0 ? timeout : std::chrono::nanoseconds::zero());
+    }
+    if (count < 0 && entries == 0) return count;
+    if (count > 0) entries = take_ready(entries, count);
+    return static_cast<int>(entries);
+  }
+
+ private:
+  using word = detail::fd_word;
+  static constexpr std::size_t bits_of_word = sizeof(word) * CHAR_BIT;
+
+  static constexpr std::size_t sets = 3;
+  static constexpr event event_of[sets] = {event::read, event::write, event::priority};
+  using bitmaps = detail::buffer<word>[sets];
+
+  // Files are, to POSIX's select(), and to macOS, though there is nothing to read then.
+  static bool is_always_exceptional(native_handle_type handle) noexcept {
+    if (!SELECTORS_SELECT_EXCEPTS_FILES) return false;
+    struct stat found{};
+    return ::fstat(handle, &found) == 0 && (S_ISREG(found.st_mode) || S_ISDIR(found.st_mode));
+  }
+
+  // Where the bit of a handle is.
+  struct bit_position {
+    explicit bit_position(native_handle_type handle) noexcept
+        : index(static_cast<std::size_t>(handle) / bits_of_word),
+          mask(word{1} << (static_cast<std::size_t>(handle) % bits_of_word)) {}
+    std::size_t index;
+    word mask;
+  };
+
+  static word any(const bitmaps& of, std::size_t index) noexcept {
+    return of[0][index] | of[1][index] | of[2][index];
+  }
+
+  // Calls `visit(handle, bit)` for each handle in any of the sets.
+  template <class Visit>
+  void for_each_in(const bitmaps& of, Visit visit) const noexcept {
+    for (std::size_t i = 0; i != words_; ++i) {
+      for (word left = any(of, i); left != 0; left &= left - 1) {
+        visit(static_cast<native_handle_type>(i * bits_of_word +
+                                              static_cast<std::size_t>(std::countr_zero(left))),
+              left & (~left + 1));
+      }
+    }
+  }
+
+  void copy_requested() noexcept {
+    for (std::size_t set = 0; set != sets; ++set)
+      for (std::size_t i = 0; i != words_; ++i) found_[set][i] = requested_[set][i];
+  }
+
+  // Numbers that the process cannot have are no error to most kernels, so the sets end with a word.
+  int ask(std::chrono::nanoseconds timeout) noexcept {
+    const detail::timespec_of time(detail::whole_microseconds(timeout));
+    const auto set = [this](std::size_t i) { return reinterpret_cast<fd_set*>(found_[i].data()); };
+    return detail::selectors_pselect(static_cast<int>(words_ * bits_of_word), set(0), set(1), set(2),
+                                     time.get(), nullptr);
+  }
+
+  // The sets are as they were asked with: pselect(2) leaves them on error.
+  std::size_t take_closed(std::size_t entries) noexcept {
+    for_each_in(found_, [&](native_handle_type handle, word bit) {
+      if (detail::is_open_descriptor(handle)) return;
+      for (auto& set : found_) set[bit_position(handle).index] &= ~bit;
+      set_entry(entries++, *tokens_[static_cast<std::size_t>(handle)], descriptor_closed);
+    });
+    return entries;
+  }
+
+  // From the kernel: the table above, read backwards. An error or a hangup is readiness alone. Beyond as many bits as
+  // it counted are numbers that the process cannot have, as they were asked for: the kernel left them alone.
+  std::size_t take_ready(std::size_t entries, int count) noexcept {
+    for_each_in(found_, [&](native_handle_type handle, word bit) {
+      if (count <= 0) return;
+      event_mask found;
+      for (std::size_t set = 0; set != sets; ++set) {
+        if ((found_[set][bit_position(handle).index] & bit) == 0) continue;
+        found |= event_of[set];
+        --count;
+      }
+      set_entry(entries++, *tokens_[static_cast<std::size_t>(handle)], detail::mask_bits::of(found));
+    });
+    return entries;
+  }
+
+  std::size_t words_ = 0;  // in use: up to the highest handle that is watched
+  bitmaps requested_;
+  bitmaps found_;
+  detail::buffer<registration*> tokens_;  // by handle
+};
+
+}  // namespace selectors
+
+#endif
