@@ -86,6 +86,13 @@
 #define SELECTORS_HAS_KERNEL_KQUEUE SELECTORS_HAS_KQUEUE
 #endif
 
+// epoll_pwait2(2) can be done without, in milliseconds: where a sandbox kills who calls it (Android 8 to 14).
+#if defined(SELECTORS_NO_EPOLL_PWAIT2)
+#define SELECTORS_USES_EPOLL_PWAIT2 0
+#else
+#define SELECTORS_USES_EPOLL_PWAIT2 1
+#endif
+
 // With -fno-exceptions only the error_code forms of the interface exist.
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 #define SELECTORS_EXCEPTIONS 1

@@ -7,6 +7,7 @@
 #include <selectors/core/healing.hpp>
 #include <selectors/core/loop.hpp>
 #include <selectors/core/registering.hpp>
+#include <selectors/core/self_reported.hpp>
 #include <selectors/detail/raise.hpp>
 #include <selectors/detail/timeout.hpp>
 #include <selectors/error.hpp>

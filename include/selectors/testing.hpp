@@ -133,7 +133,6 @@ class scripted_backend : public detail::ready_list {
     return {};
   }
   void close() noexcept { size_ = 0; }
-  native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
 
   failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
     const bool fits = !refused(operation::reserve, "") && watched_.reserve(count) &&

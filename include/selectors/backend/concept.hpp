@@ -58,7 +58,6 @@ concept selector_backend =
       { b.open() } noexcept -> std::same_as<failure>;
       { b.close() } noexcept;
       { b.reopen() } noexcept -> std::same_as<failure>;
-      { constant.native_handle() } noexcept -> std::same_as<native_handle_type>;
       { b.reserve(n, n, handle) } noexcept -> std::same_as<failure>;
       { b.add(r) } noexcept -> std::same_as<failure>;
       { b.modify(r, was) } noexcept -> std::same_as<failure>;
