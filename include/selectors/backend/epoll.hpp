@@ -36,6 +36,7 @@ class epoll_backend {
   using entry = epoll_event;
 
   static constexpr std::string_view name = "epoll";
+  static constexpr bool has_native_handle = true;
   static constexpr const char* wait_call = "epoll_wait";
   static constexpr bool disarms_oneshot = true;
   static constexpr bool refuses_closed = true;

@@ -63,6 +63,17 @@ class core {
   // A new record for `handle`, whose data the caller constructs next, or takes back with `withdraw`.
   failure add(native_handle_type handle, const any_interest& what, record*& added) noexcept;
   void withdraw(record& r) noexcept;
+  void publish(record&) noexcept {}
+  failure watch(lookup which, any_interest what) noexcept { return modify(which, what); }
+  failure mark_ready(lookup which, event_mask events) noexcept {
+    if (const failure refused = usable()) return refused;
+    if (which.key_record == nullptr) return which.missing();
+    return is_requestable(events) ? failure() : errc::invalid_events;
+  }
+  native_handle_type native_handle(failure& why) const noexcept {
+    why = is_open() ? failure() : errc::closed;
+    return state_.backend.native_handle();
+  }
   failure modify(lookup which, any_interest what) noexcept;
   failure remove(lookup which) noexcept;
 
