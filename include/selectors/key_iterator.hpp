@@ -10,8 +10,8 @@
 
 namespace selectors::detail {
 
-// Goes over the registered keys by handle. It holds a position in the table and no key, so any key may be
-// unregistered meanwhile.
+/// A forward iterator over the registered keys, by handle. It holds a position in the table and no key, so
+/// any key may be modified or unregistered while it is used. What is registered meanwhile may be missed.
 template <class Key>
 class key_iterator {
  public:
