@@ -47,9 +47,15 @@ enum class statistic : std::uint8_t {
 
 namespace detail {
 
-inline constexpr event_bits read_write_priority =
-    mask_bits::of(event::read | event::write | event::priority);
+inline constexpr event_bits read_write_priority = mask_bits::of(event::read | event::write | event::priority);
 inline constexpr event_bits reportable_bits = 127;
+
+// What a kernel reports to who requested `requested`: error and hangup come unrequested.
+constexpr event_bits reportable(event_mask requested) noexcept {
+  event_mask all = requested | event::error | event::hangup;
+  if (requested.contains(event::read)) all |= event::read_hangup;
+  return mask_bits::of(all);
+}
 
 // What of `bits` is reported to a key that requested `requested`. An error or a hangup raises what was
 // requested, so that code which watches only that sees every failure; so does a hangup an end of the peer.
@@ -57,9 +63,7 @@ constexpr event_bits filtered(event_bits bits, event_mask requested) noexcept {
   event_bits raised = bits;
   if ((bits & mask_bits::of(event::error | event::hangup)) != 0) raised |= read_write_priority;
   if ((bits & mask_bits::of(event::hangup)) != 0) raised |= mask_bits::of(event::read_hangup);
-  event_mask beside = event::error | event::hangup;
-  if (requested.contains(event::read)) beside |= event::read_hangup;
-  return (raised & mask_bits::of(requested)) | (bits & mask_bits::of(beside));
+  return (raised & mask_bits::of(requested)) | (bits & reportable(requested));
 }
 
 inline constexpr std::uint16_t all_bits = 0xffff;

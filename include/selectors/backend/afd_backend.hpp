@@ -76,7 +76,6 @@ class afd_backend : public detail::ready_list {
     state_ = {};
   }
 
-
   // Between two waits a registration may leave one request with the kernel and take another, being paused and asked for
   // again, but no more: what is new is started by the wait only.
   failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {

@@ -36,8 +36,7 @@ class epoll_backend {
   static constexpr bool disarms_oneshot = true;
   static constexpr bool refuses_closed = true;
   static constexpr bool has_native_handle = true;
-  static constexpr event_mask requestable =
-      event::read | event::write | event::priority | event::read_hangup;
+  static constexpr event_mask requestable = event::read | event::write | event::priority | event::read_hangup;
 
   static constexpr bool supports(trigger mode, bool exclusive) noexcept {
     return mode != trigger::oneshot || !exclusive;
@@ -131,8 +130,7 @@ class epoll_backend {
 
   int wait(std::chrono::nanoseconds timeout) noexcept {
     const int epoll = main_.descriptor.get();
-    if (timeout == (std::chrono::nanoseconds::max)())
-      return ::epoll_wait(epoll, entries_.data(), room(), -1);
+    if (timeout == (std::chrono::nanoseconds::max)()) return ::epoll_wait(epoll, entries_.data(), room(), -1);
     if (timeout.count() == 0) return ::epoll_wait(epoll, entries_.data(), room(), 0);
     return detail::epoll_wait_for(epoll, entries_.data(), room(), timeout);
   }
@@ -249,7 +247,8 @@ class epoll_backend {
   void detach(registration& r, detail::epoll_object& object) noexcept {
     r.attached = false;
     --object.watched;
-    if (std::exchange(r.aliased, false)) --object.aliased;
+    if (r.aliased) --object.aliased;
+    r.aliased = false;
   }
 
   // Zero or an errno.

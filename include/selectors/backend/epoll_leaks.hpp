@@ -18,7 +18,9 @@ namespace selectors::detail {
 // A set of descriptor numbers, as bits.
 class number_set {
  public:
-  [[nodiscard]] bool reserve(native_handle_type highest) noexcept { return words_.reserve(index(highest) + 1); }
+  [[nodiscard]] bool reserve(native_handle_type highest) noexcept {
+    return words_.reserve(index(highest) + 1);
+  }
   bool contains(native_handle_type number) const noexcept {
     return index(number) < words_.capacity() && (words_[index(number)] & mask(number)) != 0;
   }
@@ -29,7 +31,9 @@ class number_set {
   }
 
  private:
-  static std::size_t index(native_handle_type number) noexcept { return static_cast<std::size_t>(number) / 64; }
+  static std::size_t index(native_handle_type number) noexcept {
+    return static_cast<std::size_t>(number) / 64;
+  }
   static std::uint64_t mask(native_handle_type number) noexcept {
     return std::uint64_t{1} << (static_cast<unsigned>(number) % 64);
   }
@@ -41,11 +45,11 @@ class number_set {
 // were removed. If a duplicate keeps the file open the object still watches it, and nothing removes it.
 struct epoll_object {
   owned_descriptor descriptor;
-  std::uint32_t id = 0;      // of this object alone: its registrations have it in their slot
-  std::size_t watched = 0;   // registrations that are not leaked
-  std::size_t aliased = 0;   // of those: their number leaked here before
-  bool has_leaked = false;   // some registration may be leaked here
-  number_set leaked;         // their numbers
+  std::uint32_t id = 0;     // of this object alone: its registrations have it in their slot
+  std::size_t watched = 0;  // registrations that are not leaked
+  std::size_t aliased = 0;  // of those: their number leaked here before
+  bool has_leaked = false;  // some registration may be leaked here
+  number_set leaked;        // their numbers
 
   epoll_object() noexcept = default;
   epoll_object(epoll_object&&) noexcept = default;

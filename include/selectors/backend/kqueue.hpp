@@ -38,6 +38,7 @@ namespace selectors {
 class kqueue_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "kqueue";
+  static constexpr bool has_native_handle = true;
   static constexpr const char* wait_call = "kevent";
   // Of two filters with EV_ONESHOT each would fire for itself.
   static constexpr bool disarms_oneshot = false;

@@ -75,8 +75,8 @@ SELECTORS_COLD void core<Backend>::attach_all() noexcept {
 
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::attach(record& r) noexcept {
-  const bool was_attached = std::exchange(r.attached, false);
-  r.leaked = r.aliased = false;
+  const bool was_attached = r.attached;
+  r.attached = r.leaked = r.aliased = false;
   if (!r.registered) {  // its data is being constructed
     if (was_attached) (void)state_.backend.add(r);
     return;
