@@ -596,8 +596,8 @@ class selector {
   detail::outcome wait_for(std::chrono::nanoseconds timeout) noexcept {
     if (timeout == detail::not_a_time) [[unlikely]]
       return core_.refuse_timeout();
-    return core_.select(timeout < std::chrono::nanoseconds::zero() ? std::chrono::nanoseconds::zero()
-                                                                   : timeout);
+    return core_.select_for(timeout < std::chrono::nanoseconds::zero() ? std::chrono::nanoseconds::zero()
+                                                                       : timeout);
   }
 
   template <class Clock, class Duration>

@@ -73,6 +73,7 @@ class core {
 
   // The results are valid while `epoch` keeps the value that it has afterwards. `why` tells why it failed.
   outcome select(nanoseconds timeout) noexcept;
+  outcome select_for(nanoseconds timeout) noexcept;
   failure why() const noexcept { return why_; }
   outcome refuse_timeout() noexcept {
     return fail(is_of_this_process() ? failure(errc::invalid_timeout) : usable());
@@ -187,6 +188,12 @@ class core {
       if (has_work(watched_from_outside)) state_.backend.signal(is_ready);
   }
 
+  bool may_have_leaks() const noexcept {
+    if constexpr (finds_leaks)
+      return state_.backend.may_have_leaks();
+    else
+      return static_cast<bool>(state_.quarantine);
+  }
   void note_stale(const record& r) noexcept;
   failure heal() noexcept;
   void forget_leaks() noexcept;
