@@ -87,7 +87,8 @@ class core {
   bool is_open() const noexcept { return !state_.stamp.is_empty(); }
   Backend& backend() noexcept { return state_.backend; }
   const Backend& backend() const noexcept { return state_.backend; }
-  native_handle_type native_handle(failure& why) const noexcept;
+  native_handle_type native_handle(failure& why) const noexcept
+    requires has_native_handle_v<Backend>;
 
   // Closed or forked: refused before all else.
   failure usable() const noexcept {
@@ -288,7 +289,9 @@ SELECTORS_NOINLINE void core<Backend>::clear() noexcept {
 // ---- for whoever watches the selector itself --------------------------------------------------------------
 
 template <selector_backend Backend>
-SELECTORS_NOINLINE native_handle_type core<Backend>::native_handle(failure& why) const noexcept {
+SELECTORS_NOINLINE native_handle_type core<Backend>::native_handle(failure& why) const noexcept
+  requires has_native_handle_v<Backend>
+{
   why = is_open() ? failure() : errc::closed;
   if constexpr (has_front) {
     if (why) return invalid_handle;
