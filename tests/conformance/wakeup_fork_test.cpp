@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <memory>
 #include <tuple>
 #include <utility>
 #include <vector>
