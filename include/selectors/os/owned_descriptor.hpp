@@ -144,6 +144,15 @@ class owned_descriptor {
     number_ = invalid_handle;
   }
 
+  // Goes on with another number, if there is one: the old one is free then.
+  void renumber() noexcept {
+    const int kept = errno;
+    native_handle_type moved = ::fcntl(number_, F_DUPFD_CLOEXEC, 0);
+    if (moved >= 0) std::swap(number_, moved);
+    close_descriptor(moved);
+    errno = kept;
+  }
+
   // Owns what `fresh` owns from now on, and closes what it had. It keeps its number if that is its own
   // still, or is free; else (somebody else has it, or it is beyond a limit that was lowered) it goes on
   // with the number of `fresh`.
