@@ -31,7 +31,7 @@ class key_iterator {
   }
 
   reference operator*() const noexcept { return key_access::key_of<value_type>(keys_->at(position_)); }
-  pointer operator->() const noexcept { return &**this; }
+  pointer operator->() const noexcept { return key_access::pointer_to<value_type>(keys_->at(position_)); }
   key_iterator& operator++() noexcept {
     position_ = keys_->next(position_ + 1);
     return *this;
