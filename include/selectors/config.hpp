@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#if __cplusplus < 202002L && (!defined(_MSVC_LANG) || _MSVC_LANG < 202002L)
+#error "selectors needs C++20: compile with -std=c++20 (MSVC: /std:c++20)"
+#include "selectors needs C++20"  // no such file, which ends the compilation before hundreds of other errors
+#endif
+
 // The only file that asks which operating system and which compiler options these are.
 //
 // SELECTORS_HAS_EPOLL, _KQUEUE, _POLL and _SELECT are public: always defined, 0 or 1. The rest is the library's own:

@@ -162,6 +162,12 @@ class core {
   // What the selector itself reports of a key.
   static event_bits own_bits(const record& r) noexcept;
 
+  // Whether the kernel reports it again as long as it is ready, though a loop did not reach it.
+  static bool is_reported_again(const record& r) noexcept {
+    const bool is_level = r.interest.mode == trigger::level ||
+                          (r.interest.mode == trigger::oneshot && !Backend::disarms_oneshot);
+    return r.attached && is_level && !r.marked;
+  }
   bool is_being_constructed(native_handle_type handle) const noexcept;
   failure reserve(native_handle_type handle) noexcept;
   failure change(record& r, const any_interest& what) noexcept;

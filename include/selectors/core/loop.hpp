@@ -236,9 +236,7 @@ SELECTORS_COLD void core<Backend>::watch_loop(int found) noexcept {
   for (const entry* e = state_.cursor; e != state_.end; ++e) {
     const record& r = *static_cast<const record*>(Backend::token(*e));
     constexpr event_bits repeated = mask_bits::of(event::read | event::write);
-    if (r.interest.mode == trigger::level && r.attached && (Backend::events(*e) & ~repeated) == 0 &&
-        !r.marked)
-      continue;
+    if (is_reported_again(r) && (Backend::events(*e) & ~repeated) == 0) continue;
     signal(true);
     break;
   }
