@@ -18,16 +18,17 @@ struct timer_node {
   bool is_in() const noexcept { return index != out; }
 
   TimePoint due{};
+  TimePoint heap_due{};          // what its entry was sifted by: never later than `due`
   std::uint64_t order = 0;       // of being added or moved, among those that are due at the same time
-  std::uint64_t heap_order = 0;  // the order that its entry was sifted by
+  std::uint64_t heap_order = 0;  // what its entry was sifted by
   std::size_t index = out;       // of its entry
 };
 
 // A 4-ary heap of (due time, node): two entries are compared without a look at their nodes, unless they are due at the
 // same time, and four children share a cache line.
 //
-// A node that is moved later keeps its entry, which so holds a lower bound: `order` and `heap_order` differ, and the
-// entry is sifted when it has come to the top.
+// To move a node later writes the node alone. Its entry then holds a lower bound: `order` and `heap_order` differ, and
+// the entry is sifted when it has come to the top.
 //
 // A round reports what is due by one time point. What is put in or moved meanwhile is not of this round, though it may
 // be due earlier than what is: its entry is appended behind the heap, unsifted, and joins it when the round is over.
@@ -46,6 +47,7 @@ class timer_heap {
 
   // Puts in a node, of which `due` and `order` are set.
   void insert(node& n) noexcept {
+    n.heap_due = n.due;
     n.heap_order = n.order;
     if (is_of_next_round(n)) [[unlikely]]
       return append(n);
@@ -74,11 +76,9 @@ class timer_heap {
 
   // `order` is higher than any before.
   void move(node& n, TimePoint due, std::uint64_t order) noexcept {
-    entry& of = entries_[n.index];
     n.due = due;
     n.order = order;
-    if (due >= of.due && n.index < sorted_) return;
-    move_earlier(n, of);
+    if (due < n.heap_due || n.index >= sorted_) move_earlier(n);
   }
 
   // Takes everything out, by calling `visit` for each node.
@@ -134,8 +134,9 @@ class timer_heap {
   static std::size_t parent_of(std::size_t i) noexcept { return (i - 1) / 4; }
 
   static bool is_before(const entry& a, const entry& b) noexcept {
-    if (a.due != b.due) return a.due < b.due;
-    return a.which->heap_order < b.which->heap_order;
+    if (a.due == b.due) [[unlikely]]
+      return a.which->heap_order < b.which->heap_order;
+    return a.due < b.due;
   }
 
   // The last time point there is stands for never.
@@ -161,18 +162,32 @@ class timer_heap {
   }
 
   void sift_down(std::size_t i, const entry e) noexcept {
-    for (;;) {
-      const std::size_t first = 4 * i + 1;
-      if (first >= sorted_) break;
-      const std::size_t end = sorted_ - first < 4 ? sorted_ : first + 4;
-      std::size_t least = first;
-      for (std::size_t child = first + 1; child != end; ++child)
-        if (is_before(entries_[child], entries_[least])) least = child;
-      if (!is_before(entries_[least], e)) break;
+    std::size_t first = 4 * i + 1;
+    for (; first + 3 < sorted_; first = 4 * i + 1) {
+      // As a tournament, since the branches that a scan has are not to be predicted.
+      const std::size_t left = earlier_of(first, first + 1);
+      const std::size_t right = earlier_of(first + 2, first + 3);
+      const std::size_t least = earlier_of(left, right);
+      if (!is_before(entries_[least], e)) return place(i, e);
+      place(i, entries_[least]);
+      i = least;
+    }
+    std::size_t least = first;  // of fewer than four, which have no children
+    for (std::size_t child = first + 1; child < sorted_; ++child) least = earlier_of(least, child);
+    if (first < sorted_ && is_before(entries_[least], e)) {
       place(i, entries_[least]);
       i = least;
     }
     place(i, e);
+  }
+
+  std::size_t earlier_of(std::size_t a, std::size_t b) const noexcept {
+    const entry& one = entries_[a];
+    const entry& other = entries_[b];
+    const std::size_t chosen[2] = {a, b};
+    if (one.due == other.due) [[unlikely]]
+      return chosen[is_before(other, one)];
+    return chosen[other.due < one.due];
   }
 
   // Sifts what has been moved later until what is at the top is there by right.
@@ -189,20 +204,21 @@ class timer_heap {
       remove(top);
       return insert(top);
     }
+    top.heap_due = top.due;
     top.heap_order = top.order;
     sift_down(0, {top.due, &top});
   }
 
-  SELECTORS_NOINLINE void move_earlier(node& n, entry& of) noexcept {
+  SELECTORS_NOINLINE void move_earlier(node& n) noexcept {
+    n.heap_due = n.due;
+    n.heap_order = n.order;
     if (n.index >= sorted_) {  // in no order: it is where it should be
-      n.heap_order = n.order;
-      of.due = n.due;
+      entries_[n.index].due = n.due;
       is_earliest_known_ = false;
     } else if (is_of_next_round(n)) {
       remove(n);
       insert(n);
     } else {
-      n.heap_order = n.order;
       sift_up(n.index, {n.due, &n});
     }
   }
