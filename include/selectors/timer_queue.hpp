@@ -48,10 +48,10 @@ class timer_id {
  private:
   friend struct detail::timer_access;
 
-  constexpr timer_id(std::uint64_t serial, std::size_t slot) noexcept : serial_(serial), slot_(slot) {}
+  constexpr timer_id(std::uint64_t serial, std::uint32_t slot) noexcept : serial_(serial), slot_(slot) {}
 
   std::uint64_t serial_ = 0;
-  std::size_t slot_ = 0;
+  std::uint32_t slot_ = 0;
 };
 
 namespace detail {

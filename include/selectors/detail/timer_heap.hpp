@@ -10,18 +10,21 @@
 
 namespace selectors::detail {
 
-// What a timer is to the heap.
+// What a timer is to the heap. Small, since it is what the cache misses.
 template <class TimePoint>
 struct timer_node {
-  static constexpr std::size_t out = (std::numeric_limits<std::size_t>::max)();
+  static constexpr std::uint32_t out = (std::numeric_limits<std::uint32_t>::max)();
 
   bool is_in() const noexcept { return index != out; }
 
   TimePoint due{};
-  TimePoint heap_due{};          // what its entry was sifted by: never later than `due`
-  std::uint64_t order = 0;       // of being added or moved, among those that are due at the same time
-  std::uint64_t heap_order = 0;  // what its entry was sifted by
-  std::size_t index = out;       // of its entry
+  TimePoint heap_due{};     // what its entry was sifted by: never later than `due`
+  std::uint64_t order = 0;  // of being added or moved, among those that are due at the same time
+  union {
+    std::uint64_t heap_order = 0;  // what its entry was sifted by, while it is in
+    timer_node* next;              // in a list, while it is out
+  };
+  std::uint32_t index = out;  // of its entry
 };
 
 // A 4-ary heap of (due time, node): two entries are compared without a look at their nodes, unless they are due at the
@@ -42,8 +45,10 @@ class timer_heap {
   std::size_t size() const noexcept { return sorted_ + unsorted_; }
   node& operator[](std::size_t i) noexcept { return *entries_[i].which; }
 
-  // Room for so many nodes; false if there is no memory. Nothing else allocates.
-  [[nodiscard]] bool reserve(std::size_t count) noexcept { return entries_.reserve(count, size()); }
+  // Room for so many nodes; false if there is no memory, or no index for them. Nothing else allocates.
+  [[nodiscard]] bool reserve(std::size_t count) noexcept {
+    return count <= node::out && entries_.reserve(count, size());
+  }
 
   // Puts in a node, of which `due` and `order` are set.
   void insert(node& n) noexcept {
@@ -148,11 +153,12 @@ class timer_heap {
 
   void place(std::size_t i, const entry& e) noexcept {
     entries_[i] = e;
-    e.which->index = i;
+    e.which->index = static_cast<std::uint32_t>(i);
   }
 
-  void sift_up(std::size_t i, const entry e) noexcept {
-    while (i != 0) {
+  // No higher than `top`.
+  void sift_up(std::size_t i, const entry e, std::size_t top = 0) noexcept {
+    while (i != top) {
       const std::size_t parent = parent_of(i);
       if (!is_before(e, entries_[parent])) break;
       place(i, entries_[parent]);
@@ -161,33 +167,32 @@ class timer_heap {
     place(i, e);
   }
 
+  // To the bottom, where it most likely belongs, and up from there: that takes fewer comparisons than to look on each
+  // level whether it belongs there. The earliest of four is found as in a tournament, since the branches of a scan are
+  // hard to predict.
   void sift_down(std::size_t i, const entry e) noexcept {
+    const std::size_t top = i;
     std::size_t first = 4 * i + 1;
     for (; first + 3 < sorted_; first = 4 * i + 1) {
-      // As a tournament, since the branches that a scan has are not to be predicted.
-      const std::size_t left = earlier_of(first, first + 1);
-      const std::size_t right = earlier_of(first + 2, first + 3);
-      const std::size_t least = earlier_of(left, right);
-      if (!is_before(entries_[least], e)) return place(i, e);
+      const std::size_t least = earlier_of(earlier_of(first, first + 1), earlier_of(first + 2, first + 3));
       place(i, entries_[least]);
       i = least;
     }
-    std::size_t least = first;  // of fewer than four, which have no children
-    for (std::size_t child = first + 1; child < sorted_; ++child) least = earlier_of(least, child);
-    if (first < sorted_ && is_before(entries_[least], e)) {
+    if (first < sorted_) {
+      std::size_t least = first;
+      for (std::size_t child = first + 1; child != sorted_; ++child) least = earlier_of(least, child);
       place(i, entries_[least]);
       i = least;
     }
-    place(i, e);
+    sift_up(i, e, top);
   }
 
   std::size_t earlier_of(std::size_t a, std::size_t b) const noexcept {
     const entry& one = entries_[a];
     const entry& other = entries_[b];
-    const std::size_t chosen[2] = {a, b};
     if (one.due == other.due) [[unlikely]]
-      return chosen[is_before(other, one)];
-    return chosen[other.due < one.due];
+      return is_before(other, one) ? b : a;
+    return other.due < one.due ? b : a;
   }
 
   // Sifts what has been moved later until what is at the top is there by right.

@@ -38,9 +38,8 @@ class serial_numbers {
 // of the same slot for as long as the store lives.
 template <class TimePoint>
 struct timer_record : timer_node<TimePoint> {
+  std::uint32_t slot = 0;
   std::uint64_t serial = 0;  // of the timer that is here, or was here last
-  std::size_t slot = 0;
-  timer_record* next = nullptr;  // in the list of free or of retired ones
 };
 
 // The timers of a queue, whatever their data: those that are in, that whose turn it is in a loop, those that are
@@ -66,13 +65,10 @@ class timer_store {
   // `create` makes a record in memory of that layout.
   record* take(pool::layout layout, record* (*create)(void*) noexcept) noexcept {
     if (free_ != nullptr) [[likely]]
-      return std::exchange(free_, free_->next);
+      return pop(free_);
     return make(layout, create);
   }
-  void give(record& r) noexcept {
-    r.next = free_;
-    free_ = &r;
-  }
+  void give(record& r) noexcept { push(free_, r); }
 
   void add(record& r, TimePoint due) noexcept {
     r.serial = numbers_.next();
@@ -124,18 +120,26 @@ class timer_store {
   }
 
   // A retired one, to have its data destroyed; null if there is none.
-  record* pop_retired() noexcept {
-    return retired_ != nullptr ? std::exchange(retired_, retired_->next) : nullptr;
-  }
+  record* pop_retired() noexcept { return retired_ != nullptr ? pop(retired_) : nullptr; }
 
   // Whether no timer is in, has its turn or is retired.
   bool is_vacant() const noexcept { return size() == 0 && current_ == nullptr && retired_ == nullptr; }
 
  private:
+  // A list of records that are in nothing else.
+  static void push(record*& list, record& r) noexcept {
+    r.next = list;
+    list = &r;
+  }
+  static record* pop(record*& list) noexcept {
+    record* const first = list;
+    list = static_cast<record*>(first->next);
+    return first;
+  }
+
   void retire(record& r) noexcept {
     if (&r == current_) return;  // its turn is not over yet
-    r.next = retired_;
-    retired_ = &r;
+    push(retired_, r);
   }
 
   SELECTORS_NOINLINE record* make(pool::layout layout, record* (*create)(void*) noexcept) noexcept {
@@ -143,7 +147,7 @@ class timer_store {
     if (!slots_.reserve(slot + 1, slot) || !heap_.reserve(slot + 1) || !memory_.reserve_one(layout))
       return nullptr;
     record* const made = create(memory_.take());
-    made->slot = slot;
+    made->slot = static_cast<std::uint32_t>(slot);
     slots_[slot] = made;
     return made;
   }
