@@ -31,28 +31,29 @@ inline constexpr bool is_time_point_of<std::chrono::time_point<Clock, Duration>,
 template <class When, class Clock>
 concept due_for = is_duration<When> || is_time_point_of<When, typename Clock::time_point::clock>;
 
-// Whether a number is none. Computed from its bits: -ffast-math lets the compiler take x != x for false.
-template <class Rep>
-constexpr bool is_nan(const Rep& value) noexcept {
-  if constexpr (std::same_as<Rep, float>) {
+// Whether a duration is not a number, by the bits of the object: -ffast-math lets the compiler take x != x for false, and
+// a function that is given NaN, or returns it, for one that is not called.
+template <class Rep, class Period>
+bool is_nan(const std::chrono::duration<Rep, Period>& value) noexcept {
+  if constexpr (!std::is_floating_point_v<Rep>) {
+    return false;
+  } else if constexpr (sizeof(Rep) == sizeof(std::uint32_t)) {
     return (std::bit_cast<std::uint32_t>(value) & 0x7fffffffU) > 0x7f800000U;
-  } else if constexpr (std::same_as<Rep, long double> && sizeof(long double) > sizeof(double)) {
+  } else if constexpr (sizeof(Rep) == sizeof(std::uint64_t)) {
+    return (std::bit_cast<std::uint64_t>(value) & 0x7fffffffffffffff) > 0x7ff0000000000000;
+  } else {
+    constexpr int digits = std::numeric_limits<Rep>::digits;
     std::uint64_t words[2] = {};
     std::memcpy(words, &value, sizeof value < sizeof words ? sizeof value : sizeof words);
-    if constexpr (std::numeric_limits<long double>::digits == 64) {  // x87: the leading bit is written out
+    if constexpr (digits == 64) {  // x87: the leading bit is written out
       return (words[1] & 0x7fff) == 0x7fff && (words[0] << 1) != 0;
-    } else if constexpr (std::numeric_limits<long double>::digits == 113) {
+    } else if constexpr (digits == 113) {
       const bool is_little = std::endian::native == std::endian::little;
       const std::uint64_t high = words[is_little ? 1 : 0] & 0x7fffffffffffffff;
       return high > 0x7fff000000000000 || (high == 0x7fff000000000000 && words[is_little ? 0 : 1] != 0);
     } else {  // two doubles, of which the first is the larger
       return (words[0] & 0x7fffffffffffffff) > 0x7ff0000000000000;
     }
-  } else if constexpr (std::is_floating_point_v<Rep>) {
-    return (std::bit_cast<std::uint64_t>(static_cast<double>(value)) & 0x7fffffffffffffff) >
-           0x7ff0000000000000;
-  } else {
-    return false;
   }
 }
 
@@ -162,9 +163,9 @@ struct due_time {
 };
 
 template <class Clock, class ClockOfPoint, class Duration>
-constexpr due_time<Clock> to_due(const std::chrono::time_point<ClockOfPoint, Duration>& when) noexcept {
+due_time<Clock> to_due(const std::chrono::time_point<ClockOfPoint, Duration>& when) noexcept {
   using point = typename Clock::time_point;
-  if (is_nan(when.time_since_epoch().count())) return {point(), false};
+  if (is_nan(when.time_since_epoch())) return {point(), false};
   if constexpr (std::same_as<point, std::chrono::time_point<ClockOfPoint, Duration>> &&
                 std::integral<typename point::rep>)
     return {when, true};
@@ -173,10 +174,9 @@ constexpr due_time<Clock> to_due(const std::chrono::time_point<ClockOfPoint, Dur
 }
 
 template <class Clock, class Rep, class Period>
-constexpr due_time<Clock> to_due(const std::chrono::duration<Rep, Period>& from_now) noexcept(
-    noexcept(Clock::now())) {
+due_time<Clock> to_due(const std::chrono::duration<Rep, Period>& from_now) noexcept(noexcept(Clock::now())) {
   using point = typename Clock::time_point;
-  if (is_nan(from_now.count())) return {point(), false};
+  if (is_nan(from_now)) return {point(), false};
   return {point(saturating_add(Clock::now().time_since_epoch(), from_now)), true};
 }
 
