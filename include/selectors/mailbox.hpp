@@ -405,7 +405,7 @@ failure mailbox<T>::convert_and_post(D&& value) noexcept(std::is_nothrow_constru
   ++reserved_;
   lock_.unlock();
   reservation kept{this};
-  T converted(std::forward<D>(value));
+  T converted = static_cast<T>(std::forward<D>(value));
   if (!is_own() || !lock_.lock()) return try_post(std::move(converted));
   kept.of = nullptr;
   --reserved_;
