@@ -50,16 +50,13 @@ class pool {
 };
 
 struct result {
-  int number, primes;
+  int number, steps;
 };
 
-int primes_below(int number) {
-  int count = 0;
-  for (int n = 2, d; n < number; ++n) {
-    for (d = 2; d * d <= n && n % d != 0;) ++d;
-    count += d * d > n ? 1 : 0;
-  }
-  return count;
+int steps_to_one(long number) {
+  int steps = 0;
+  for (; number != 1; ++steps) number = number % 2 == 0 ? number / 2 : 3 * number + 1;
+  return steps;
 }
 
 int main() {
@@ -68,14 +65,13 @@ int main() {
   sel.register_(results, selectors::event::read);
 
   pool workers(4);
-  int left = 8;
-  for (int n = 1; n <= left; ++n)
-    workers.run([&results, n] { results.post({n * 20'000, primes_below(n * 20'000)}); });
+  int left = 30;
+  for (int n = 1; n <= left; ++n) workers.run([&results, n] { results.post({n, steps_to_one(n)}); });
 
   while (left != 0) {
     if (sel.select().empty()) continue;
     for (const result& one : results.take()) {
-      std::cout << one.primes << " primes below " << one.number << '\n';
+      std::cout << one.number << " takes " << one.steps << " steps to 1\n";
       --left;
     }
   }
