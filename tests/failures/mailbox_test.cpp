@@ -8,6 +8,7 @@
 #include "system_calls.hpp"
 
 #include <selectors/mailbox.hpp>
+#include <selectors/os/fork.hpp>
 #include <selectors/selectors.hpp>
 
 #include <chrono>
@@ -23,6 +24,13 @@ using namespace selectors;
 using namespace support;
 
 namespace {
+
+// As in a process that has not used the library yet.
+void forget_what_is_known() {
+  detail::forks_are_handled = false;
+  detail::process_word = nullptr;
+  detail::next_process_word = 0;
+}
 
 // Posts and takes 600 values, leaving loops early, whatever fails meanwhile; what a call refuses is tried
 // again. Returns how often that was.
@@ -77,7 +85,7 @@ TEST_CASE("whatever system call of a mailbox fails, nothing is lost", "[mailbox]
   int planned = 0, refusals = 0;
   std::string names;
   for (std::size_t call = 0;; ++call) {
-    detail::forks_are_counted = false;
+    forget_what_is_known();
     std::string name;
     {
       failing_system_calls seam({call, 0, false});
@@ -90,7 +98,7 @@ TEST_CASE("whatever system call of a mailbox fails, nothing is lost", "[mailbox]
       INFO(name << ", call " << call << ": " << error);
       const auto open = open_descriptors().size();
       const auto live = live_allocations();
-      detail::forks_are_counted = false;
+      forget_what_is_known();
       {
         failing_system_calls seam({call, error, false});
         refusals += play(seam);
