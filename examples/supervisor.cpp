@@ -38,7 +38,6 @@ program start(std::string command) {
   pid_t pid = 0;
   if (const int error = ::posix_spawn(&pid, "/bin/sh", nullptr, nullptr, arguments, environ); error != 0)
     throw std::system_error(error, std::system_category(), "posix_spawn");
-  std::cout << "started: " << command << std::endl;
   return {std::move(command), steady_clock::now(), std::optional<selectors::child_exit>(pid)};
 }
 
@@ -53,7 +52,6 @@ void supervise(const std::vector<std::string>& commands) {
   selectors::timer_queue<std::string> timers;  // of what is to be started; without a command: time to kill
   sel.register_(signals, selectors::event::read, program{});
   for (const std::string& command : commands) sel.register_(selectors::event::read, start(command));
-
   for (bool is_ending = false; !is_ending || sel.size() > 1;) {
     for (auto [key, events] : sel.select_until(timers.next())) {
       program& one = key.data();
