@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <string_view>
 #include <vector>
 
 namespace support {
@@ -18,6 +19,8 @@ namespace support {
 // poll(2) cannot tell them.
 class poll_driven_backend : public selectors::testing::scripted_backend {
  public:
+  static constexpr std::string_view name = "poll_driven";
+
   static constexpr bool supports(selectors::trigger mode, bool exclusive) noexcept {
     return mode != selectors::trigger::edge && !exclusive;
   }
