@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Random steps, after which each backend is asked what select_backend is: they have the same keys, and tell the same.
+// Random steps, after which each backend is asked what select_backend is: they have the same keys, and tell
+// the same.
 
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
@@ -96,8 +97,8 @@ class twins {
     (void)::recv(one.pair.first.get(), bytes, sizeof bytes, 0);
   }
 
-  // The peer ends its side, or breaks off, or the socket itself is closed: after it was unregistered, or before. Then a
-  // new pair takes its place.
+  // The peer ends its side, or breaks off, or the socket itself is closed: after it was unregistered, or
+  // before. Then a new pair takes its place.
   void lose(watched& one) {
     switch (below(4)) {
       case 0: ::shutdown(one.pair.second.get(), SD_SEND); return;

@@ -7,6 +7,7 @@ must keep its promises and, under the compiler of recorded.json, be as it was re
 import argparse
 import json
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -31,6 +32,15 @@ peers = ["selectors", *installed]  # and "cpython", a program of its own, for th
 rounds = 2 if given.quick else given.rounds
 scale = 10 if given.quick else 1
 rings = {(1000, 100): 20000, (9000, 1): 5000, (9000, 1000): 20000}
+
+# The largest workload has 19,000 descriptors, and the programs have the limit of this process. A process may
+# raise its soft limit, which is usually 1,024, as far as the hard limit.
+needed_descriptors = 19_100
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+if hard != resource.RLIM_INFINITY and hard < needed_descriptors:
+    sys.exit(f"the benchmark needs {needed_descriptors:,} descriptors, and the hard limit (ulimit -Hn) is {hard:,}")
+if soft != resource.RLIM_INFINITY and soft < needed_descriptors:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed_descriptors, hard))
 
 results = {"compiler": exact.identity(given.compiler), "exact": {}, "times": {}, "peers": {}}
 broken = []

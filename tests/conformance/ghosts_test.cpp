@@ -138,7 +138,8 @@ TEMPLATE_LIST_TEST_CASE("a number that changes its file back and forth is report
 // Found by the chaos test: MOD and DEL meant for one registration hit the other's of the same number.
 TEMPLATE_LIST_TEST_CASE("a key whose number changed its file back is reported once, however it is modified",
                         "[ghosts]", backends) {
-  // libkqueue tells of two files under one number as of two filters of one: nothing there shows that it is leaked.
+  // libkqueue tells of two files under one number as of two filters of one: nothing there shows that it is
+  // leaked.
   if (is_kqueue<TestType> && keeps_closed<TestType>) return;
   selector<int, TestType> sel;
   leaked_pipe a;

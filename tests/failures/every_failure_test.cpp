@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// The first failure of a script is planned ever later, until none happens: each system call with each error that its
-// manual page lists, each allocation, and each operation of data that may throw.
+// The first failure of a script is planned ever later, until none happens: each system call with each error
+// that its manual page lists, each allocation, and each operation of data that may throw.
 
 #include "script.hpp"
 #include "support/allocations.hpp"

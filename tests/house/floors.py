@@ -6,8 +6,8 @@ import pathlib
 import re
 import sys
 
-# From the ground up. A name that ends in a slash is a folder; a file that is listed by its own name is not on the floor
-# of its folder.
+# From the ground up. A name that ends in a slash is a folder; a file that is listed by its own name is not on
+# the floor of its folder.
 FLOORS = (
     ("config.hpp",),
     ("event.hpp", "handle.hpp", "error.hpp"),

@@ -94,7 +94,7 @@ class Header:
         render(0, len(self.text), 0)
         return "".join(out), spans
 
-    # ---- finding ------------------------------------------------------------------------------------------------
+    # ---- finding -------------------------------------------------------------------------------------------
 
     def _brackets(self):
         """The index of the closing token of each opening one, those of template arguments among them."""
@@ -152,7 +152,7 @@ class Header:
             return
         self.sites[key] = ("bool" if "bool" in (shape, before[0]) else shape, before[1] + [mutant])
 
-    # ---- outside of functions -----------------------------------------------------------------------------------
+    # ---- outside of functions ------------------------------------------------------------------------------
 
     def _scope(self, i, j):
         head = i
@@ -192,7 +192,7 @@ class Header:
             return "bool" if "bool" in before else "function"
         return "initializer"
 
-    # ---- statements ---------------------------------------------------------------------------------------------
+    # ---- statements ----------------------------------------------------------------------------------------
 
     def _block(self, i, j, is_bool):
         while i < j:
@@ -297,7 +297,7 @@ class Header:
         if equals:
             self._expression(equals[0] + 1, j)
 
-    # ---- expressions, the operator that binds least first -------------------------------------------------------
+    # ---- expressions, the operator that binds least first --------------------------------------------------
 
     def _expression(self, i, j):
         if i >= j:

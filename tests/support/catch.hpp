@@ -33,8 +33,9 @@ struct backend_name<Wrapper<Backend>> : backend_name<Backend> {};
 
 }  // namespace support
 
-// BACKEND_TEST_CASE("name", "[tag]", list) { ... TestType ... }: one test case for each backend in a std::tuple, which
-// Catch2's TEMPLATE_LIST_TEST_CASE would number. It is called "name - epoll" and has the tag [epoll] as well.
+// BACKEND_TEST_CASE("name", "[tag]", list) { ... TestType ... }: one test case for each backend in a
+// std::tuple, which Catch2's TEMPLATE_LIST_TEST_CASE would number. It is called "name - epoll" and has the
+// tag [epoll] as well.
 #define BACKEND_TEST_CASE(name, tags, ...) BACKEND_TEST_CASE_AT(__LINE__, name, tags, __VA_ARGS__)
 #define BACKEND_TEST_CASE_AT(line, name, tags, ...) BACKEND_TEST_CASE_NUMBERED(line, name, tags, __VA_ARGS__)
 #define BACKEND_TEST_CASE_NUMBERED(line, name, tags, ...)                                                    \

@@ -132,7 +132,8 @@ struct listener {
       checked(-1, "connect");
     return client;
   }
-  // Elsewhere than on Linux the connection may not be there yet when connect(2) returns, also on the loopback interface.
+  // Elsewhere than on Linux the connection may not be there yet when connect(2) returns, also on the loopback
+  // interface.
   descriptor accept() {
     becomes_ready(socket, POLLIN);
     return prepared(checked(::accept(socket.get(), nullptr, nullptr), "accept"));

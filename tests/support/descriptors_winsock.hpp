@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-// Sockets to watch: owned, non-blocking, not inherited. Windows has nothing else that can be waited for like them, so
-// a pipe is a TCP connection here, of which the reader happens not to write.
+// Sockets to watch: owned, non-blocking, not inherited. Windows has nothing else that can be waited for like
+// them, so a pipe is a TCP connection here, of which the reader happens not to write.
 namespace support {
 
 // Winsock, as the selectors under test start it.
@@ -96,8 +96,8 @@ inline bool becomes_ready(const descriptor& socket, short events, int millisecon
   return ::WSAPoll(&asked, 1, milliseconds) == 1;
 }
 
-// A listening TCP socket on a port that the system picks, and its address. What is connected has small buffers, or it
-// would take megabytes to fill one.
+// A listening TCP socket on a port that the system picks, and its address. What is connected has small
+// buffers, or it would take megabytes to fill one.
 struct listener {
   descriptor socket = make_small_socket();
   sockaddr_in address = bound(socket);
@@ -160,7 +160,8 @@ inline char read_byte(const descriptor& from) {
   checked(::recv(from.get(), &byte, 1, 0), "recv");
   return byte;
 }
-// TCP passes on what it has room for by and by, and acknowledges up to 40 ms later: full is what has stayed so.
+// TCP passes on what it has room for by and by, and acknowledges up to 40 ms later: full is what has stayed
+// so.
 inline void fill(const descriptor& to) {
   static constexpr char block[65536] = {};
   do {
@@ -189,8 +190,8 @@ inline descriptor dup_number_above(SOCKET of, int) {
 }
 inline descriptor dup_of(const descriptor& of) { return dup_number_above(of.get(), 0); }
 inline descriptor dup_above(const descriptor& of, int least) { return dup_number_above(of.get(), least); }
-// Puts another reference to what `of` refers to on a number; whatever that number was is closed. The system gives a
-// number that is free to one of the next sockets.
+// Puts another reference to what `of` refers to on a number; whatever that number was is closed. The system
+// gives a number that is free to one of the next sockets.
 inline descriptor dup_onto(const descriptor& of, SOCKET number) {
   if (of.get() == number) return descriptor(number);
   ::closesocket(number);

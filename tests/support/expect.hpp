@@ -24,8 +24,8 @@ namespace support {
 
 using namespace std::chrono_literals;
 
-// Those of the system, and the one for users' tests, or on Windows the one that is chosen by its header; or the one that a
-// test program is about.
+// Those of the system, and the one for users' tests, or on Windows the one that is chosen by its header; or
+// the one that a test program is about.
 #if defined(SELECTORS_TESTED_BACKEND)
 using system_backends = std::tuple<selectors::SELECTORS_TESTED_BACKEND>;
 using backends = system_backends;
@@ -62,8 +62,8 @@ constexpr bool has_priority = [] {
   return true;
 }();
 
-// Error, hangup and read_hangup are what the kernel calls it, and these tests know what Linux's does; of the others
-// they ask what code sees that watches only what it asked for.
+// Error, hangup and read_hangup are what the kernel calls it, and these tests know what Linux's does; of the
+// others they ask what code sees that watches only what it asked for.
 constexpr bool is_linux = SELECTORS_HAS_EPOLL == 1;
 
 constexpr auto requestable = selectors::event::read | selectors::event::write | selectors::event::priority;
@@ -81,8 +81,8 @@ inline std::string text_of(const readiness& all) {
   return text + " }";
 }
 
-// What one select reports. A handle that is reported twice fails the test, and so does what is reported only when the
-// time is over.
+// What one select reports. A handle that is reported twice fails the test, and so does what is reported only
+// when the time is over.
 template <class Selector, class Timeout = std::chrono::seconds>
 readiness ready(Selector& selector, Timeout timeout = std::chrono::seconds(10)) {
   readiness found;
