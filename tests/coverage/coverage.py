@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSL-1.0
-"""What of the headers the test programs run, by clang's source-based coverage: coverage.py BUILD LINES BRANCHES
+"""What of the headers the test programs run, by clang's source-based coverage: coverage.py BUILD LINES
+BRANCHES
 
-Fails if less than these per cent of the lines, or of the branches, are run. A branch counts twice, for true and for false,
-and in a template it is run if any instantiation runs it so. Lists what is not run."""
+Fails if less than these per cent of the lines, or of the branches, are run. A branch counts twice, for true
+and for false, and in a template it is run if any instantiation runs it so. Lists what is not run."""
 
 import collections
 import json
@@ -32,8 +33,13 @@ def run_tests(build):
 
 def llvm_cov(command, *arguments):
     # It warns of the functions that two of the programs have with one name, such as main.
-    return subprocess.run(["llvm-cov" + VERSION, command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          text=True, check=True).stdout
+    return subprocess.run(
+        ["llvm-cov" + VERSION, command, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    ).stdout
 
 
 def lines_of(arguments):
@@ -67,7 +73,11 @@ def percent_of(name, run, all, least):
 
 
 def main():
-    build, least_lines, least_branches = pathlib.Path(sys.argv[1]).resolve(), float(sys.argv[2]), float(sys.argv[3])
+    build, least_lines, least_branches = (
+        pathlib.Path(sys.argv[1]).resolve(),
+        float(sys.argv[2]),
+        float(sys.argv[3]),
+    )
     arguments = run_tests(build)
     lines, branches = lines_of(arguments), branches_of(arguments)
 
@@ -81,8 +91,10 @@ def main():
         for count, way in zip(counts, ("true", "false")):
             if count == 0:
                 print(f"{file}:{line}: never {way}: {text(file, line)[column - 1:]}")
-    enough = [percent_of("lines", sum(lines.values()), len(lines), least_lines),
-              percent_of("branches", sum(map(bool, sum(branches.values(), []))), 2 * len(branches), least_branches)]
+    enough = [
+        percent_of("lines", sum(lines.values()), len(lines), least_lines),
+        percent_of("branches", sum(map(bool, sum(branches.values(), []))), 2 * len(branches), least_branches),
+    ]
     return not all(enough)
 
 

@@ -15,13 +15,22 @@ def files(root):
     for place in PLACES:
         for path in sorted((root / place).rglob("*")) if (root / place).is_dir() else [root / place]:
             name = path.relative_to(root).as_posix()
-            if path.is_file() and path.suffix in KINDS and not name.startswith(LEFT_OUT) and "__pycache__" not in name:
+            if (
+                path.is_file()
+                and path.suffix in KINDS
+                and not name.startswith(LEFT_OUT)
+                and "__pycache__" not in name
+            ):
                 yield name, path
 
 
 def complaints(root):
-    return [f"{name}:{number}: {len(line)} columns" for name, path in files(root)
-            for number, line in enumerate(path.read_text().splitlines(), 1) if len(line) > LONGEST]
+    return [
+        f"{name}:{number}: {len(line)} columns"
+        for name, path in files(root)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if len(line) > LONGEST
+    ]
 
 
 def main():

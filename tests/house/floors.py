@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSL-1.0
-"""Checks the floors of the house: no header includes one of a higher floor, and no headers include each other in a
-circle. All of it is computed from the files: `floors.py INCLUDE_DIRECTORY`."""
+"""Checks the floors of the house: no header includes one of a higher floor, and no headers include each other
+in a circle. All of it is computed from the files: `floors.py INCLUDE_DIRECTORY`."""
 
 import pathlib
 import re
@@ -18,8 +18,16 @@ FLOORS = (
     ("backends.hpp", "core/"),
     ("ready_range.hpp", "key_iterator.hpp", "selector.hpp"),
     # What stands around a selector, which the umbrella leaves to those who want it.
-    ("timer_queue.hpp", "mailbox.hpp", "signal_set.hpp", "child_exit.hpp", "waitable.hpp", "coroutine.hpp", "testing.hpp",
-     "backend/afd.hpp"),
+    (
+        "timer_queue.hpp",
+        "mailbox.hpp",
+        "signal_set.hpp",
+        "child_exit.hpp",
+        "waitable.hpp",
+        "coroutine.hpp",
+        "testing.hpp",
+        "backend/afd.hpp",
+    ),
     ("selectors.hpp",),
 )
 UMBRELLA, AROUND = "selectors.hpp", FLOORS[-2]
@@ -28,7 +36,7 @@ INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(<selectors/([^>]+)>|"[^"]*")'
 
 def floor_of(file):
     """The number of the floor that a file is on, or None."""
-    for name in file, file[:file.find("/") + 1]:
+    for name in file, file[: file.find("/") + 1]:
         for number, floor in enumerate(FLOORS):
             if name in floor:
                 return number
@@ -37,8 +45,12 @@ def floor_of(file):
 
 def includes_of(directory):
     """{header: [what it includes of the library]}; an include by quotes stands with its quotes."""
-    return {str(path.relative_to(directory)): [found[2] or found[1] for found in INCLUDE.finditer(path.read_text())]
-            for path in sorted(directory.rglob("*.hpp"))}
+    return {
+        str(path.relative_to(directory)): [
+            found[2] or found[1] for found in INCLUDE.finditer(path.read_text())
+        ]
+        for path in sorted(directory.rglob("*.hpp"))
+    }
 
 
 def circles(includes):
@@ -47,7 +59,7 @@ def circles(includes):
 
     def visit(file):
         if file in path:
-            found.append(path[path.index(file):] + [file])
+            found.append(path[path.index(file) :] + [file])
         elif file not in done:
             path.append(file)
             for other in includes.get(file, ()):

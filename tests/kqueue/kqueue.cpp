@@ -4,8 +4,8 @@
 // or where systems are known to differ, the environment variable KQUEUE_DOUBLE chooses, a list of these
 // words:
 //
-//   kept        filters outlive their descriptor while a duplicate lives, and cannot be removed then, as the epoll under
-//               libkqueue has it; else closing takes them along
+//   kept        filters outlive their descriptor while a duplicate lives, and cannot be removed then, as the
+//               epoll under libkqueue has it; else closing takes them along
 //   inherited   a child process keeps the queue, as under libkqueue; else its number is free there
 //   echo        receipts and events carry the flags of the change, too; else EV_ERROR alone, or what is told
 //   stale       adding what is there already keeps the old udata; else it takes the new one

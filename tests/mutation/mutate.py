@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSL-1.0
 """Mutation testing: changes the headers in hundreds of small ways, and sees whether the tests notice.
 
-All mutants are in one build of the test programs, and the environment variable SELECTORS_MUTANT switches one of them
-on; so the tests are compiled once. A mutant is killed by a test that fails, a crash or a time-out.
-What survives is a test that is missing, or changes nothing that can be observed: then equivalent.txt says why."""
+All mutants are in one build of the test programs, and the environment variable SELECTORS_MUTANT switches one
+of them on; so the tests are compiled once. A mutant is killed by a test that fails, a crash or a time-out.
+What survives is a test that is missing, or changes nothing that can be observed: then equivalent.txt says
+why."""
 
 import argparse
 import concurrent.futures
@@ -25,7 +26,12 @@ ROOT = HERE.parents[1]
 HEADERS = pathlib.Path("include/selectors")
 ELSEWHERE = re.compile("kqueue|winsock|afd")  # headers of which the compiler reads nothing here
 # The test programs, each with what it is run with, the fastest first.
-PROGRAMS = ("unit", "--abort"), ("fuzz/fuzz_seeded", "--random", "1", "5000"), ("conformance", "--abort"), ("failures", "--abort")
+PROGRAMS = (
+    ("unit", "--abort"),
+    ("fuzz/fuzz_seeded", "--random", "1", "5000"),
+    ("conformance", "--abort"),
+    ("failures", "--abort"),
+)
 MEMORY = 4 << 20  # KiB of addresses that a test program may use
 SWITCH = """\
 #pragma once
@@ -64,8 +70,10 @@ class Build:
 
     def __init__(self, work, jobs):
         self.tree, self.out, self.jobs = work / "tree", work / "out", jobs
-        self.headers = [mutations.Header(str(path.relative_to(ROOT / HEADERS)), path.read_text())
-                        for path in sorted((ROOT / HEADERS).rglob("*.hpp"))]
+        self.headers = [
+            mutations.Header(str(path.relative_to(ROOT / HEADERS)), path.read_text())
+            for path in sorted((ROOT / HEADERS).rglob("*.hpp"))
+        ]
         self.mutants = [mutant for header in self.headers for mutant in header.mutants()]
         for number, mutant in enumerate(self.mutants, 1):
             mutant.number = number
@@ -78,12 +86,43 @@ class Build:
         self._render()
         everything = "".join(f"#include <selectors/{header.file}>\n" for header in self.headers)
         flags = ["-O1", "-include", str(self.out / "mutant.hpp"), "-DCATCH_CONFIG_RUNTIME_STATIC_REQUIRE"]
-        probe = [os.environ.get("CXX", "c++"), "-std=c++20", "-fsyntax-only", *flags, f"-I{self.tree / 'include'}", "-xc++", "-"]
+        probe = [
+            os.environ.get("CXX", "c++"),
+            "-std=c++20",
+            "-fsyntax-only",
+            *flags,
+            f"-I{self.tree / 'include'}",
+            "-xc++",
+            "-",
+        ]
         self._until_it_compiles(probe, everything)
-        subprocess.run(["cmake", "-S", self.tree, "-B", self.out, "-G", "Ninja", "-DSELECTORS_BUILD_EXAMPLES=OFF",
-                        "-DCMAKE_CXX_FLAGS=" + " ".join(flags)], stdout=subprocess.DEVNULL, check=True)
-        self._until_it_compiles(["ninja", "-C", str(self.out), "-k", "0", "-j", str(self.jobs),
-                                *(os.path.basename(program) for program, *_ in PROGRAMS)])
+        subprocess.run(
+            [
+                "cmake",
+                "-S",
+                self.tree,
+                "-B",
+                self.out,
+                "-G",
+                "Ninja",
+                "-DSELECTORS_BUILD_EXAMPLES=OFF",
+                "-DCMAKE_CXX_FLAGS=" + " ".join(flags),
+            ],
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        self._until_it_compiles(
+            [
+                "ninja",
+                "-C",
+                str(self.out),
+                "-k",
+                "0",
+                "-j",
+                str(self.jobs),
+                *(os.path.basename(program) for program, *_ in PROGRAMS),
+            ]
+        )
         self.mutants = [mutant for mutant in self.mutants if mutant.number not in self.dropped]
 
     def _write(self, path, data):
@@ -116,7 +155,11 @@ class Build:
                 return
             output = run.stdout + run.stderr
             place = re.escape(str(HEADERS)) + r"/([\w/]+\.hpp):(\d+):(\d+)"
-            culprits = {number for found in re.findall(place + r": (?:fatal )?error", output) for number in self._at(*found)}
+            culprits = {
+                number
+                for found in re.findall(place + r": (?:fatal )?error", output)
+                for number in self._at(*found)
+            }
             if not culprits:  # in the standard library or in a test, on behalf of
                 culprits = {number for found in re.findall(place, output) for number in self._at(*found)}
             if not culprits:
@@ -130,10 +173,12 @@ class Build:
     def _at(self, file, line, column):
         """The mutant in which this place of a rendered header is, or else all in its line."""
         lines, spans, text = self.spans[file]
-        start = sum(len(one) + 1 for one in lines[:int(line) - 1])
+        start = sum(len(one) + 1 for one in lines[: int(line) - 1])
         place = start + int(column) - 1
         inside = [mutant.number for begin, end, mutant in spans if begin <= place < end]
-        return inside[-1:] or [mutant.number for begin, _, mutant in spans if start <= begin <= start + len(lines[int(line) - 1])]
+        return inside[-1:] or [
+            mutant.number for begin, _, mutant in spans if start <= begin <= start + len(lines[int(line) - 1])
+        ]
 
 
 class Suite:
@@ -165,9 +210,21 @@ class Suite:
     def _run(self, stage, number, limit):
         """Runs a program in a session of its own, so that what it leaves behind ends with it."""
         process = subprocess.Popen(
-            ["sh", "-c", 'ulimit -c 0; ulimit -v "$0"; exec "$@"', str(MEMORY), str(self.directory / stage[0]), *stage[1:]],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-            cwd=self.directory, env=dict(os.environ, SELECTORS_MUTANT=str(number)))
+            [
+                "sh",
+                "-c",
+                'ulimit -c 0; ulimit -v "$0"; exec "$@"',
+                str(MEMORY),
+                str(self.directory / stage[0]),
+                *stage[1:],
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=self.directory,
+            env=dict(os.environ, SELECTORS_MUTANT=str(number)),
+        )
         end = time.monotonic() + limit
         # Until it is waited for, its number is that of no other group.
         while (ended := os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)) is None:
@@ -201,31 +258,46 @@ def chosen(mutants, options):
     if options.sample:
         taken = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))
     else:  # by what they are, so that a header that changes does not change the choice in the others
-        taken = sorted(mutants, key=lambda mutant: zlib.crc32(repr(mutant.key()).encode()))[:options.most or None]
+        taken = sorted(mutants, key=lambda mutant: zlib.crc32(repr(mutant.key()).encode()))[
+            : options.most or None
+        ]
     return sorted(taken, key=lambda mutant: mutant.number)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/mutation", help="where to build")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at a time")
-    parser.add_argument("--most", type=int, default=400, help="run no more than these, the same ones each time; 0 for all")
+    parser.add_argument(
+        "--most", type=int, default=400, help="run no more than these, the same ones each time; 0 for all"
+    )
     parser.add_argument("--sample", type=int, metavar="N", help="run N of all, by chance")
     parser.add_argument("--seed", type=int, default=1, help="of that chance")
     parser.add_argument("--only", metavar="N,N...", help="run these")
-    parser.add_argument("--trust", action="store_true", help="believe equivalent.txt: do not run what it explains")
+    parser.add_argument(
+        "--trust", action="store_true", help="believe equivalent.txt: do not run what it explains"
+    )
     parser.add_argument("--list", action="store_true", help="build, and list them")
-    parser.add_argument("--at-least", type=float, default=95, metavar="P", help="fail if less of them are killed, in percent")
+    parser.add_argument(
+        "--at-least", type=float, default=95, metavar="P", help="fail if less of them are killed, in percent"
+    )
     options = parser.parse_args()
 
     known = explanations()
     build = Build(options.work.resolve(), options.jobs)
     if of_nothing := known.keys() - {mutant.key() for mutant in build.mutants}:
-        sys.exit("\n".join(["equivalent.txt explains what there is not:", *map(" ## ".join, sorted(of_nothing))]))
+        sys.exit(
+            "\n".join(["equivalent.txt explains what there is not:", *map(" ## ".join, sorted(of_nothing))])
+        )
     build.make()
     mutants = chosen(build.mutants, options)
-    print(f"{len(build.mutants)} mutants, {len(build.dropped)} more are of other systems or do not compile; {len(mutants)} to run",
-          flush=True)
+    print(
+        f"{len(build.mutants)} mutants, {len(build.dropped)} more are of other systems or do not compile; "
+        f"{len(mutants)} to run",
+        flush=True,
+    )
     if options.list:
         print(*map(describe, mutants), sep="\n")
         return 0
@@ -254,7 +326,10 @@ def main():
     counted = len(mutants) - len(explained)
     killed = counted - len(unexplained)
     percent = 100 * killed / counted if counted else 100
-    print(f"{len(mutants)} mutants: {killed} killed ({percent:.1f} %), {len(unexplained)} survived, {len(explained)} explained")
+    print(
+        f"{len(mutants)} mutants: {killed} killed ({percent:.1f} %), {len(unexplained)} survived, "
+        f"{len(explained)} explained"
+    )
     return percent < options.at_least
 
 

@@ -1,24 +1,33 @@
 # SPDX-License-Identifier: BSL-1.0
-"""Where the headers can be changed, and how: all the changes are put into one text, each behind `selectors_mutant(N)`.
+"""Where the headers can be changed, and how: all the changes are put into one text, each behind
+`selectors_mutant(N)`.
 
-This reads C++ as these headers are written, not all of C++: clang-format has put spaces around operators of two operands,
-and none before template arguments. What it takes for something else does not compile, and is dropped then."""
+This reads C++ as these headers are written, not all of C++: clang-format has put spaces around operators of
+two operands, and none before template arguments. What it takes for something else does not compile, and is
+dropped then."""
 
 import collections
 import dataclasses
 import re
 
-TOKEN = re.compile(r"""
+TOKEN = re.compile(
+    r"""
     (?P<comment>//[^\n]*|/\*.*?\*/|^[ \t]*\#(?:[^\n]*\\\n)*[^\n]*)
   | (?P<string>"(?:\\.|[^"\\])*"|(?<!\w)'(?:\\.|[^'\\])')
   | (?P<number>\d(?:'?[\w.])*)
   | (?P<word>[A-Za-z_]\w*)
-  | (?P<sign><=>|<<=|>>=|\.\.\.|->|\+\+|--|&&|\|\||::|<<|>>|[-+*/%&|^<>=!]=|[^\s\w])""", re.X | re.M | re.S)
+  | (?P<sign><=>|<<=|>>=|\.\.\.|->|\+\+|--|&&|\|\||::|<<|>>|[-+*/%&|^<>=!]=|[^\s\w])""",
+    re.X | re.M | re.S,
+)
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
 SWAPPED = {"==": "!=", "!=": "==", "<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 ASSIGNMENTS = {"=", "|=", "&=", "^=", "+=", "-=", "*=", "/="}
 OPENING = {"(": ")", "[": "]", "{": "}"}
-DECLARATION = re.compile(r"(?:const|auto|unsigned)\b|(?!::|return\b|throw\b|delete\b)[\w:]+(?:<.*?>)?[ &*]+(?:const )?\w+\s*(?:=|\{|\(|\[|$)", re.S)
+DECLARATION = re.compile(
+    r"(?:const|auto|unsigned)\b|(?!::|return\b|throw\b|delete\b)[\w:]+(?:<.*?>)?[ &*]+(?:const )?\w+\s*"
+    r"(?:=|\{|\(|\[|$)",
+    re.S,
+)
 FUNCTION_ENDS = {")", "}", "noexcept", "const", "override", "final"}
 LEFT_ALONE = {"static_assert", "using", "static", "constexpr", "break", "continue", "goto", "typedef"}
 
@@ -28,6 +37,7 @@ Token = collections.namedtuple("Token", "kind text start end")
 @dataclasses.dataclass
 class Mutant:
     """One change of one place; `number` is what switches it on."""
+
     file: str
     line: int
     context: str  # the line that is changed, as it is written
@@ -45,8 +55,11 @@ class Header:
 
     def __init__(self, file, text):
         self.file, self.text = file, text
-        self.tokens = [Token(m.lastgroup, m.group(), m.start(), m.end())
-                       for m in TOKEN.finditer(text) if m.lastgroup != "comment"]
+        self.tokens = [
+            Token(m.lastgroup, m.group(), m.start(), m.end())
+            for m in TOKEN.finditer(text)
+            if m.lastgroup != "comment"
+        ]
         self.match = self._brackets()
         self.sites = {}  # (start, end): (shape, [Mutant])
         self._scope(0, len(self.tokens))
@@ -55,10 +68,12 @@ class Header:
         return [mutant for key in sorted(self.sites) for mutant in self.sites[key][1]]
 
     def render(self, dropped=frozenset()):
-        """The text with all mutants in it but those dropped, and where in it each is: [(start, end, mutant)]. The
-        lines stay what they were."""
-        sites = sorted(((start, -end), shape, [m for m in mutants if m.number not in dropped])
-                       for (start, end), (shape, mutants) in self.sites.items())
+        """The text with all mutants in it but those dropped, and where in it each is: [(start, end, mutant)].
+        The lines stay what they were."""
+        sites = sorted(
+            ((start, -end), shape, [m for m in mutants if m.number not in dropped])
+            for (start, end), (shape, mutants) in self.sites.items()
+        )
         sites = [(start, -end, shape, mutants) for (start, end), shape, mutants in sites if mutants]
         out, spans = [], []
 
@@ -103,7 +118,12 @@ class Header:
             before = self.tokens[i - 1] if i else None
             if token.text in OPENING:
                 stack.append(i)
-            elif token.text == "<" and before.kind == "word" and before.end == token.start and before.text != "operator":
+            elif (
+                token.text == "<"
+                and before.kind == "word"
+                and before.end == token.start
+                and before.text != "operator"
+            ):
                 stack.append(i)
             elif token.text in (">", ">>"):
                 for _ in token.text:
@@ -118,7 +138,7 @@ class Header:
 
     def _plain(self, i, j):
         """The text of tokens i to j in one line, without comments."""
-        return " ".join(COMMENT.sub("", self.text[self.tokens[i].start:self.tokens[j - 1].end]).split())
+        return " ".join(COMMENT.sub("", self.text[self.tokens[i].start : self.tokens[j - 1].end]).split())
 
     def _top(self, i, j, *texts):
         """The indices in i to j, outside of all brackets, of these tokens."""
@@ -131,8 +151,11 @@ class Header:
 
     def _binary(self, i, j, *texts):
         """The same of operators that have an operand on both sides."""
-        return [k for k in self._top(i, j, *texts) if self.text[self.tokens[k].start - 1].isspace()
-                and self.text[self.tokens[k].end].isspace()]
+        return [
+            k
+            for k in self._top(i, j, *texts)
+            if self.text[self.tokens[k].start - 1].isspace() and self.text[self.tokens[k].end].isspace()
+        ]
 
     def _parts(self, i, j, at):
         """What is left and right of these tokens."""
@@ -180,14 +203,14 @@ class Header:
                     break
             head += 1
         words = [token.text for token in self.tokens[head:brace]]
-        before = words[:words.index("(")] if "(" in words else words
+        before = words[: words.index("(")] if "(" in words else words
         if "concept" in words or "enum" in before:
             return "other"
         if {"namespace", "class", "struct", "union"} & set(before):
             return "scope"
         if len(before) < len(words) and words[-1] in FUNCTION_ENDS:
             # What is constexpr, answers with a bool and reads no object is asked by the compiler alone.
-            if {"constexpr", "bool"} <= set(before) and "const" not in words[len(before):]:
+            if {"constexpr", "bool"} <= set(before) and "const" not in words[len(before) :]:
                 return "other"
             return "bool" if "bool" in before else "function"
         return "initializer"
@@ -214,7 +237,9 @@ class Header:
             elif word == "switch":
                 self._expression(head + 1, self.match[head])
             elif not constant:
-                self._condition(head + 1, self.match[head], self._body(self.match[head] + 1) if word == "if" else "loops")
+                self._condition(
+                    head + 1, self.match[head], self._body(self.match[head] + 1) if word == "if" else "loops"
+                )
             end = self._statement(self.match[head] + 1, is_bool)
             return self._statement(end + 1, is_bool) if word == "if" and self._is(end, "else") else end
         if word == "do":
