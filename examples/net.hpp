@@ -26,7 +26,7 @@
 
 namespace net {
 
-// ---- sockets: owned, non-blocking, close-on-exec ----------------------------------------------------------
+// ---- sockets: owned, non-blocking, close-on-exec ------------------------------------------------------------------
 
 class socket {
  public:
@@ -90,7 +90,7 @@ class backlog {
   std::size_t sent_ = 0;
 };
 
-// ---- addresses --------------------------------------------------------------------------------------------
+// ---- addresses ----------------------------------------------------------------------------------------------------
 
 inline std::string name_of(const sockaddr_storage& address, socklen_t size) {
   char host[NI_MAXHOST], port[NI_MAXSERV];
@@ -178,7 +178,7 @@ class acceptor {
   bool is_paused_ = false;
 };
 
-// ---- the program ------------------------------------------------------------------------------------------
+// ---- the program --------------------------------------------------------------------------------------------------
 
 // The main function of a server: `serve(backend*, listening socket, options)` until a signal.
 template <class Serve>

@@ -35,8 +35,7 @@ inline std::string lookup_error(int error) { return ::gai_strerror(error); }
 
 inline void close(handle socket) noexcept { ::close(socket); }
 
-// Makes a new socket non-blocking and close-on-exec. Two calls more than by accept4(2), which macOS does not
-// have.
+// Makes a new socket non-blocking and close-on-exec. Two calls more than by accept4(2), which macOS does not have.
 inline handle prepared(handle socket) noexcept {
   if (socket < 0) return socket;
   if (::fcntl(socket, F_SETFL, O_NONBLOCK) == 0 && ::fcntl(socket, F_SETFD, FD_CLOEXEC) == 0) return socket;
@@ -53,8 +52,8 @@ inline handle accept(handle listening, sockaddr* address, socklen_t* size) noexc
   return prepared(::accept(listening, address, size));
 }
 
-// Before bind. The port is to be had at once, though connections of the server before linger on it, but not
-// while another listens on it: socket(7).
+// Before bind. The port is to be had at once, though connections of the server before linger on it, but not while
+// another listens on it: socket(7).
 inline bool claim_port(handle socket) noexcept {
   const int on = 1;
   return ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0;

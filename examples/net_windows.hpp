@@ -26,8 +26,8 @@ using handle = selectors::native_handle_type;
 inline int last_error() noexcept { return ::WSAGetLastError(); }
 
 inline bool is_for_later(int error) noexcept { return error == WSAEWOULDBLOCK; }
-// Of accept, which would fail again at once: WSAEMFILE, WSAENOBUFS, under wine WSAEINVAL. Only what concerns
-// no more than the one who came is known for certain.
+// Of accept, which would fail again at once: WSAEMFILE, WSAENOBUFS, under wine WSAEINVAL. Only what concerns no more
+// than the one who came is known for certain.
 inline bool is_out_of_sockets(int error) noexcept {
   return error != WSAEWOULDBLOCK && error != WSAECONNRESET && error != WSAECONNABORTED;
 }
@@ -56,8 +56,8 @@ inline handle accept(handle listening, sockaddr* address, socklen_t* size) noexc
   return prepared(::accept(listening, address, size));
 }
 
-// Before bind. By SO_REUSEADDR the port could be taken from who listens on it; this option forbids that. The
-// next server has it as soon as none of the connections of the one before is active.
+// Before bind. By SO_REUSEADDR the port could be taken from who listens on it; this option forbids that. The next
+// server has it as soon as none of the connections of the one before is active.
 inline bool claim_port(handle socket) noexcept {
   const BOOL on = TRUE;
   return ::setsockopt(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, reinterpret_cast<const char*>(&on),
@@ -75,8 +75,7 @@ inline std::ptrdiff_t receive(handle from, std::span<char> buffer) noexcept {
   return ::recv(from, buffer.data(), size_of(buffer.size()), 0);
 }
 
-// Before anything else: who opens sockets before the first selector starts Winsock himself. It ends with the
-// process.
+// Before anything else: who opens sockets before the first selector starts Winsock himself. It ends with the process.
 inline void start() {
   WSADATA about;
   if (const int error = ::WSAStartup(MAKEWORD(2, 2), &about); error != 0)

@@ -221,9 +221,7 @@ class Chat(driver.CommandLine):
         ann = self.join(server, "ann")
         host, port = server.address
         command = [part.format(host=host, port=port) for part in command]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        ) as client:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
             timer = threading.Timer(PATIENCE, client.kill)
             timer.start()
             self.assertEqual(ann.line(), "* guest2 joined")

@@ -28,11 +28,9 @@ PATIENCE = 20  # seconds until a test gives up; nothing waits for them to pass
 
 @functools.cache
 def wake_emulator():
-    """The first program may bring up services, which keep what it had open: not the pipe that a test reads to
-    its end."""
-    first = subprocess.Popen(
-        [*COMMAND, "--port", "0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
+    """The first program may bring up services, which keep what it had open: not the pipe that a test reads to its end."""
+    first = subprocess.Popen([*COMMAND, "--port", "0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL)
     atexit.register(lambda: (first.send_signal(END), first.wait(PATIENCE), first.stdout.close()))
     first.stdout.readline()
 
@@ -44,15 +42,9 @@ def launch(*arguments, limit=None, **more):
     # A sanitizer would keep what is freed, and the memory that the tests bound would grow.
     environment = dict(os.environ, ASAN_OPTIONS="quarantine_size_mb=1:" + os.environ.get("ASAN_OPTIONS", ""))
     before = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))) if limit else None
-    return subprocess.Popen(
-        [*COMMAND, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=before,
-        env=environment,
-        **more,
-    )
+    return subprocess.Popen([*COMMAND, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, preexec_fn=before,
+                            env=environment, **more)
 
 
 def text(data):
@@ -68,8 +60,7 @@ def run(*arguments):
 
 
 def exit_code(process):
-    """Of a process that has ended. One that is still there a second after it ended, on a busy machine, wine's
-    server kills."""
+    """Of a process that has ended. One that is still there a second after it ended, on a busy machine, wine's server kills."""
     return 0 if FOR_WINDOWS and process.returncode == -signal.SIGKILL else process.returncode
 
 
@@ -118,14 +109,11 @@ class Server:
             return self.sockets()
         if ON_LINUX:
             return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-        listed = subprocess.run(
-            ["lsof", "-F", "f", "-p", str(self.process.pid)], capture_output=True, text=True
-        ).stdout
+        listed = subprocess.run(["lsof", "-F", "f", "-p", str(self.process.pid)], capture_output=True, text=True).stdout
         return sum(line[0] == "f" and line[1:].isdigit() for line in listed.split())
 
     def sockets(self):
-        """Wine's server holds them: they are told by the port. One that is closed, but not yet gone, has no
-        inode."""
+        """Wine's server holds them: they are told by the port. One that is closed, but not yet gone, has no inode."""
         count = 0
         for table in "/proc/net/tcp", "/proc/net/tcp6":
             with open(table) as rows:
@@ -235,22 +223,9 @@ class CommandLine(ServerTest):
             self.assertIn(word, backends)
 
     def test_wrong_usage(self):
-        for arguments in (
-            ["--nonsense"],
-            ["--port"],
-            ["--port", "65536"],
-            ["--port", "-1"],
-            ["--port", "12x"],
-            ["--port", ""],
-            ["--backend", "iocp"],
-            ["stray"],
-            ["-x"],
-            ["--port="],
-            ["--port=65536"],
-            ["--verbose=yes"],
-            ["--=1"],
-            [""],
-        ):
+        for arguments in (["--nonsense"], ["--port"], ["--port", "65536"], ["--port", "-1"], ["--port", "12x"],
+                          ["--port", ""], ["--backend", "iocp"], ["stray"], ["-x"], ["--port="], ["--port=65536"],
+                          ["--verbose=yes"], ["--=1"], [""]):
             code, out, err = run(*arguments)
             self.assertEqual((code, out), (2, ""), arguments)
             self.assertNotEqual(err, "")
@@ -258,11 +233,8 @@ class CommandLine(ServerTest):
 
     def test_start_up_failures_are_one_line(self):
         taken = self.server()
-        for arguments in (
-            ["--port", str(taken.address[1])],
-            ["--host", "no.such.host.invalid", "--port", "0"],
-            ["--host", "203.0.113.1", "--port", "0"],
-        ):
+        for arguments in (["--port", str(taken.address[1])], ["--host", "no.such.host.invalid", "--port", "0"],
+                          ["--host", "203.0.113.1", "--port", "0"]):
             code, out, err = run(*arguments)
             self.assertEqual((code, out), (1, ""), arguments)
             self.assertEqual(err.count("\n"), 1, err)
@@ -296,9 +268,7 @@ class CommandLine(ServerTest):
         self.assertEqual(process.communicate(timeout=PATIENCE)[1], b"")
         self.assertEqual(exit_code(process), 0)
 
-    @unittest.skipIf(
-        FOR_WINDOWS, "wine's server holds the sockets of all programs: none has a limit of its own"
-    )
+    @unittest.skipIf(FOR_WINDOWS, "wine's server holds the sockets of all programs: none has a limit of its own")
     def test_out_of_descriptors_it_pauses_and_goes_on(self):
         server = self.server(limit=14)
         clients = [self.connect(server) for _ in range(20)]

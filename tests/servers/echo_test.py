@@ -122,9 +122,7 @@ class Echo(driver.CommandLine):
             self.skipTest(f"{command[0]} is not installed")
         host, port = self.server().address
         command = [part.format(host=host, port=port) for part in command]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        ) as client:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
             timer = threading.Timer(PATIENCE, client.kill)
             timer.start()
             client.stdin.write(b"hello\nworld\n")
@@ -141,12 +139,8 @@ class Echo(driver.CommandLine):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             address = probe.getsockname()
         command = [*driver.COMMAND, "--port", str(address[1]), "--backend", driver.BACKEND, "--verbose"]
-        closing = (
-            "1>&-" if driver.FOR_WINDOWS else "0<&- 1>&- 2>&-"
-        )  # without more of them wine starts no program
-        process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" {closing}', "sh", *command], stderr=subprocess.DEVNULL
-        )
+        closing = "1>&-" if driver.FOR_WINDOWS else "0<&- 1>&- 2>&-"  # without more of them wine starts no program
+        process = subprocess.Popen(["sh", "-c", f'exec "$@" {closing}', "sh", *command], stderr=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + PATIENCE
             while True:
