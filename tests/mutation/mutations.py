@@ -29,6 +29,20 @@ DECLARATION = re.compile(
     re.S,
 )
 FUNCTION_ENDS = {")", "}", "noexcept", "const", "override", "final"}
+NAME = re.compile(r"(?:::)?[A-Za-z_]\w*(?:(?:::|\.|->)[A-Za-z_]\w*)*")
+KEPT_WORDS = {"true", "false", "nothing"}
+NOT_A_NAME = {
+    "requires",
+    "noexcept",
+    "explicit",
+    "decltype",
+    "alignas",
+    "sizeof",
+    "if",
+    "while",
+    "for",
+    "switch",
+}
 LEFT_ALONE = {"static_assert", "using", "static", "constexpr", "break", "continue", "goto", "typedef"}
 
 Token = collections.namedtuple("Token", "kind text start end")
@@ -43,11 +57,27 @@ class Mutant:
     context: str  # the line that is changed, as it is written
     original: str
     changed: str
+    function: str  # whose body it is in, without its class
     number: int = 0
+    ordinal: int = 0  # among those of the same shape in the functions of this name
+
+    def shape(self):
+        """The change without its names, so that renaming them costs nothing: `_ < _ => _ <= _`."""
+        change = f"{self.original} => {self.changed}"
+        return NAME.sub(lambda word: word[0] if word[0] in KEPT_WORDS else "_", change)
 
     def key(self):
-        """What it is whatever its number and line."""
-        return self.file, self.context, f"{self.original} => {self.changed}"
+        """What it is whatever its number, its line and the names in it."""
+        return self.file, self.function, self.shape(), self.ordinal
+
+
+def number(mutants):
+    """Gives each mutant its number, and its ordinal."""
+    seen = collections.Counter()
+    for count, mutant in enumerate(mutants, 1):
+        place = mutant.file, mutant.function, mutant.shape()
+        seen[place] += 1
+        mutant.number, mutant.ordinal = count, seen[place]
 
 
 class Header:
@@ -62,6 +92,7 @@ class Header:
         ]
         self.match = self._brackets()
         self.sites = {}  # (start, end): (shape, [Mutant])
+        self.function = ""  # the one that is being read
         self._scope(0, len(self.tokens))
 
     def mutants(self):
@@ -168,7 +199,7 @@ class Header:
         start, end = self._place(i, j)
         line = self.text.count("\n", 0, start) + 1
         context = " ".join(COMMENT.sub("", self.text.splitlines()[line - 1]).split())
-        mutant = Mutant(self.file, line, context, original or self._plain(i, j), changed)
+        mutant = Mutant(self.file, line, context, original or self._plain(i, j), changed, self.function)
         key = (end, end) if shape == "declared" else (start, end)
         before = self.sites.get(key, (shape, []))
         if any(other.changed == changed for other in before[1]):
@@ -185,12 +216,25 @@ class Header:
                 if kind == "scope":
                     self._scope(i + 1, self.match[i])
                 elif kind in ("function", "bool"):
+                    outer, self.function = self.function, self._name(head, i)
                     self._block(i + 1, self.match[i], kind == "bool")
+                    self.function = outer
                 i = self.match[i]
                 head = head if kind == "initializer" else i + 1
             elif self._is(i, ";") or self._is(i, ":") and self._is(i - 1, "public", "protected", "private"):
                 head = i + 1
             i = self.match.get(i, i) + 1
+
+    def _name(self, head, brace):
+        """The name of the function that these tokens declare."""
+        for i in range(head + 1, brace):
+            before = self.tokens[i - 1]
+            if before.text == "operator":
+                sign = self.tokens[i].text
+                return "operator" + {"(": "()", "[": "[]"}.get(sign, f" {sign}" if sign.isalpha() else sign)
+            if self._is(i, "(") and before.kind == "word" and before.text not in NOT_A_NAME:
+                return ("~" if self._is(i - 2, "~") else "") + before.text
+        return "?"
 
     def _kind(self, head, brace):
         """What the brace after these tokens opens."""
