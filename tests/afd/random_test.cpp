@@ -152,7 +152,7 @@ unsigned long from_environment(const char* name, unsigned long otherwise) {
 }  // namespace
 
 // SELECTORS_SEEDS and SELECTORS_SECONDS make it longer.
-TEMPLATE_LIST_TEST_CASE("random steps are told as select tells them", "[random]", backends) {
+BACKEND_TEST_CASE("random steps are told as select tells them", "[random]", backends) {
   const unsigned long seeds = from_environment("SELECTORS_SEEDS", 60);
   const auto time = std::chrono::seconds(from_environment("SELECTORS_SECONDS", 8));
   const auto start = std::chrono::steady_clock::now();

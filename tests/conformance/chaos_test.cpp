@@ -138,8 +138,8 @@ class chaos {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("whatever becomes of descriptors, nothing stale is told and nothing spins", "[chaos]",
-                        backends) {
+BACKEND_TEST_CASE("whatever becomes of descriptors, nothing stale is told and nothing spins", "[chaos]",
+                  backends) {
   for (unsigned seed = 1; seed != 41; ++seed) {
     INFO("seed " << seed);
     chaos<TestType> all(seed);

@@ -34,7 +34,7 @@ struct with_fileno {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("every form of register_ makes a key", "[registration]", backends) {
+BACKEND_TEST_CASE("every form of register_ makes a key", "[registration]", backends) {
   auto [reader, writer] = make_pipe();
   std::error_code error = errc::closed;
   SECTION("no data") {
@@ -92,7 +92,7 @@ TEMPLATE_LIST_TEST_CASE("every form of register_ makes a key", "[registration]",
   CHECK_FALSE((error && error != errc::closed));
 }
 
-TEMPLATE_LIST_TEST_CASE("modify changes the events and keeps the data", "[registration]", backends) {
+BACKEND_TEST_CASE("modify changes the events and keeps the data", "[registration]", backends) {
   selector<int, TestType> sel;
   auto [first, second] = make_socket_pair();
   auto& key = sel.register_(first, event::read, 5);
@@ -107,7 +107,7 @@ TEMPLATE_LIST_TEST_CASE("modify changes the events and keeps the data", "[regist
   expect_ready(sel, {{first.get(), event::read | event::write}});
 }
 
-TEMPLATE_LIST_TEST_CASE("what is unregistered is not reported and not found", "[registration]", backends) {
+BACKEND_TEST_CASE("what is unregistered is not reported and not found", "[registration]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(2);
   for (auto& [reader, writer] : pipes) {
@@ -126,7 +126,7 @@ TEMPLATE_LIST_TEST_CASE("what is unregistered is not reported and not found", "[
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("look-ups find what is registered, const or not", "[registration]", backends) {
+BACKEND_TEST_CASE("look-ups find what is registered, const or not", "[registration]", backends) {
   selector<int, TestType> sel;
   auto [reader, writer] = make_pipe();
   auto& key = sel.register_(reader, event::read, 1);
@@ -150,8 +150,8 @@ TEMPLATE_LIST_TEST_CASE("look-ups find what is registered, const or not", "[regi
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("the keys are a range, in which any may be unregistered or modified meanwhile",
-                        "[registration]", backends) {
+BACKEND_TEST_CASE("the keys are a range, in which any may be unregistered or modified meanwhile",
+                  "[registration]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(20);
   for (int i = 0; i != 20; ++i) sel.register_(pipes[static_cast<std::size_t>(i)].reader, event::read, i + 1);
@@ -172,7 +172,7 @@ TEMPLATE_LIST_TEST_CASE("the keys are a range, in which any may be unregistered 
   CHECK(sel.begin() == sel.end());
 }
 
-TEMPLATE_LIST_TEST_CASE("errors come in their order and change nothing", "[registration]", backends) {
+BACKEND_TEST_CASE("errors come in their order and change nothing", "[registration]", backends) {
   selector<std::unique_ptr<int>, TestType> sel;
   auto [reader, writer] = make_pipe();
   sel.register_(reader, event::read, std::make_unique<int>(1));
@@ -212,8 +212,7 @@ TEMPLATE_LIST_TEST_CASE("errors come in their order and change nothing", "[regis
   CHECK(unregistering(number_of(-1)) == errc::closed);
 }
 
-TEMPLATE_LIST_TEST_CASE("what is thrown names the call, the handle and the cause", "[registration]",
-                        backends) {
+BACKEND_TEST_CASE("what is thrown names the call, the handle and the cause", "[registration]", backends) {
   selector<void, TestType> sel;
   const auto text_of = [](auto call) -> std::string {
     try {
@@ -238,8 +237,8 @@ TEMPLATE_LIST_TEST_CASE("what is thrown names the call, the handle and the cause
   CHECK_THAT(text_of([&] { sel.select(); }), contains("select") && contains("closed"));
 }
 
-TEMPLATE_LIST_TEST_CASE("modify to the level interest in force is no call to the kernel", "[registration]",
-                        backends) {
+BACKEND_TEST_CASE("modify to the level interest in force is no call to the kernel", "[registration]",
+                  backends) {
   selector<void, TestType> sel;
   auto [reader, writer] = make_pipe();
   sel.register_(reader, event::read);
@@ -252,7 +251,7 @@ TEMPLATE_LIST_TEST_CASE("modify to the level interest in force is no call to the
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("what cannot throw says so", "[registration]", backends) {
+BACKEND_TEST_CASE("what cannot throw says so", "[registration]", backends) {
   using plain = selector<void, TestType>;
   using throwing = selector<std::string, TestType>;
   std::error_code error;

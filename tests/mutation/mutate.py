@@ -85,7 +85,7 @@ class Build:
         shutil.rmtree(self.tree / "include", ignore_errors=True)
         self._render()
         everything = "".join(f"#include <selectors/{header.file}>\n" for header in self.headers)
-        flags = ["-O1", "-include", str(self.out / "mutant.hpp"), "-DCATCH_CONFIG_RUNTIME_STATIC_REQUIRE"]
+        flags = ["-O0", "-include", str(self.out / "mutant.hpp"), "-DCATCH_CONFIG_RUNTIME_STATIC_REQUIRE"]
         probe = [
             os.environ.get("CXX", "c++"),
             "-std=c++20",
