@@ -51,8 +51,7 @@ void expect_seen(const descriptor& handle, event_mask raised, event_mask detail 
   }
 }
 
-// FreeBSD's and OpenBSD's pipes go both ways, pipe(2), and so does the TCP connection that serves for one on
-// Windows.
+// FreeBSD's and OpenBSD's pipes go both ways, pipe(2), and so does the TCP connection that serves for one on Windows.
 event_mask other_way([[maybe_unused]] const descriptor& reader) {
 #if SELECTORS_HAS_WINSOCK
   return event::write;
@@ -64,7 +63,7 @@ event_mask other_way([[maybe_unused]] const descriptor& reader) {
 
 }  // namespace
 
-BACKEND_TEST_CASE("a pipe: data, room, and neither", "[events]", backends) {
+TEMPLATE_LIST_TEST_CASE("a pipe: data, room, and neither", "[events]", backends) {
   auto pipe = make_pipe();
   const event_mask both_ways = other_way(pipe.reader);
   expect_seen<TestType>(pipe.reader, both_ways);
@@ -74,7 +73,7 @@ BACKEND_TEST_CASE("a pipe: data, room, and neither", "[events]", backends) {
   expect_seen<TestType>(pipe.writer, {});
 }
 
-BACKEND_TEST_CASE("a pipe whose writer is gone hangs up", "[events]", backends) {
+TEMPLATE_LIST_TEST_CASE("a pipe whose writer is gone hangs up", "[events]", backends) {
   if (SELECTORS_HAS_WINSOCK) return skip("there are no pipes; a TCP peer that closed is tried below");
   auto pipe = make_pipe();
   pipe.writer.close();
@@ -87,8 +86,8 @@ BACKEND_TEST_CASE("a pipe whose writer is gone hangs up", "[events]", backends) 
   }
 }
 
-BACKEND_TEST_CASE("a pipe whose reader is gone is an error, and raises what was asked for", "[events]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("a pipe whose reader is gone is an error, and raises what was asked for", "[events]",
+                        backends) {
   auto pipe = make_pipe();
   pipe.reader.close();
   for (const event_mask asked : {event_mask(event::read), event_mask(event::write), read_write}) {
@@ -101,7 +100,7 @@ BACKEND_TEST_CASE("a pipe whose reader is gone is an error, and raises what was 
   }
 }
 
-BACKEND_TEST_CASE("a socket pair: data, room, and both", "[events]", backends) {
+TEMPLATE_LIST_TEST_CASE("a socket pair: data, room, and both", "[events]", backends) {
   auto [first, second] = make_socket_pair();
   expect_seen<TestType>(first, event::write);
   write_byte(second);
@@ -110,8 +109,8 @@ BACKEND_TEST_CASE("a socket pair: data, room, and both", "[events]", backends) {
   expect_seen<TestType>(first, event::read);
 }
 
-BACKEND_TEST_CASE("a half-closed peer is readable, and wakes no writer whose buffer is full", "[events]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("a half-closed peer is readable, and wakes no writer whose buffer is full",
+                        "[events]", backends) {
   auto [client, server] = make_tcp_pair();
   fill_for_good(server);
   checked(::shutdown(client.get(), SHUT_WR), "shutdown");
@@ -127,7 +126,7 @@ BACKEND_TEST_CASE("a half-closed peer is readable, and wakes no writer whose buf
   CHECK(seen<TestType>(server, event::write).empty());
 }
 
-BACKEND_TEST_CASE("a peer that closed is readable and writable", "[events]", backends) {
+TEMPLATE_LIST_TEST_CASE("a peer that closed is readable and writable", "[events]", backends) {
   auto [client, server] = make_tcp_pair();
   client.close();
   selector<void, TestType> sel;
@@ -135,7 +134,7 @@ BACKEND_TEST_CASE("a peer that closed is readable and writable", "[events]", bac
   expect_raised(sel, {{server.get(), read_write}});
 }
 
-BACKEND_TEST_CASE("a reset is seen by readers and by writers", "[events]", backends) {
+TEMPLATE_LIST_TEST_CASE("a reset is seen by readers and by writers", "[events]", backends) {
   auto [client, server] = make_tcp_pair();
   fill_for_good(server);
   const linger at_once{1, 0};
@@ -150,7 +149,7 @@ BACKEND_TEST_CASE("a reset is seen by readers and by writers", "[events]", backe
   if (is_linux) CHECK((both & event::error).empty() == is_select<TestType>);
 }
 
-BACKEND_TEST_CASE("a refused connect is seen by readers and by writers", "[events]", backends) {
+TEMPLATE_LIST_TEST_CASE("a refused connect is seen by readers and by writers", "[events]", backends) {
   sockaddr_in address;
   {
     const descriptor nobody = make_socket();
@@ -167,8 +166,8 @@ BACKEND_TEST_CASE("a refused connect is seen by readers and by writers", "[event
   if (is_linux) CHECK((both & event::error).empty() == is_select<TestType>);
 }
 
-BACKEND_TEST_CASE("a UDP socket with a pending error is seen by readers and by writers", "[events]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("a UDP socket with a pending error is seen by readers and by writers", "[events]",
+                        backends) {
   if (SELECTORS_HAS_WINSOCK) return skip("Windows gives it to the next call, and wine does not tell of it");
   sockaddr_in address;
   {
@@ -186,7 +185,7 @@ BACKEND_TEST_CASE("a UDP socket with a pending error is seen by readers and by w
   if (is_linux) CHECK((both & event::error).empty() == (is_select<TestType> || is_kqueue<TestType>));
 }
 
-BACKEND_TEST_CASE("out-of-band data is priority", "[events]", backends) {
+TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
   const auto pair = make_tcp_pair();
   const descriptor& server = pair.second;
   const char byte = 'u';
@@ -210,7 +209,7 @@ BACKEND_TEST_CASE("out-of-band data is priority", "[events]", backends) {
   expect_ready(sel, {{server.get(), event::priority | event::read}});
 }
 
-BACKEND_TEST_CASE("a listening socket is readable when a connection waits", "[events]", backends) {
+TEMPLATE_LIST_TEST_CASE("a listening socket is readable when a connection waits", "[events]", backends) {
   listener server;
   selector<void, TestType> sel;
   sel.register_(server.socket, read_write);
@@ -220,8 +219,8 @@ BACKEND_TEST_CASE("a listening socket is readable when a connection waits", "[ev
 }
 
 // To the BSDs it is not ready for anything.
-BACKEND_TEST_CASE("a socket that was never connected hangs up, which raises what was asked for", "[events]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("a socket that was never connected hangs up, which raises what was asked for",
+                        "[events]", backends) {
   const descriptor socket = make_socket();
   if (!is_linux) {
     CHECK(seen<TestType>(socket, event::write).empty());

@@ -14,7 +14,7 @@
 using namespace selectors;
 using namespace support;
 
-BACKEND_TEST_CASE("a child is refused what would use its parent's kernel object", "[fork]", backends) {
+TEMPLATE_LIST_TEST_CASE("a child is refused what would use its parent's kernel object", "[fork]", backends) {
   selector<void, TestType> sel;
   auto pipe = make_pipe();
   auto other = make_pipe();
@@ -37,8 +37,8 @@ BACKEND_TEST_CASE("a child is refused what would use its parent's kernel object"
         }) == 0);
 }
 
-BACKEND_TEST_CASE("what a child unregisters, clears or closes stays registered with its parent", "[fork]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("what a child unregisters, clears or closes stays registered with its parent",
+                        "[fork]", backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(2);
   for (auto& [reader, writer] : pipes) {
@@ -57,8 +57,8 @@ BACKEND_TEST_CASE("what a child unregisters, clears or closes stays registered w
   CHECK(ready(sel).size() == 2);
 }
 
-BACKEND_TEST_CASE("a child that reopens has the same keys and disturbs its parent in nothing", "[fork]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("a child that reopens has the same keys and disturbs its parent in nothing", "[fork]",
+                        backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -84,8 +84,8 @@ BACKEND_TEST_CASE("a child that reopens has the same keys and disturbs its paren
   CHECK(ready(sel).size() == 2);
 }
 
-BACKEND_TEST_CASE("a grandchild is refused what its parent's reopened selector would do", "[fork]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("a grandchild is refused what its parent's reopened selector would do", "[fork]",
+                        backends) {
   selector<void, TestType> sel;
   CHECK(in_child([&] {
           std::error_code error;
@@ -102,7 +102,7 @@ BACKEND_TEST_CASE("a grandchild is refused what its parent's reopened selector w
         }) == 0);
 }
 
-BACKEND_TEST_CASE("a selector made in a child is the child's own", "[fork]", backends) {
+TEMPLATE_LIST_TEST_CASE("a selector made in a child is the child's own", "[fork]", backends) {
   auto pipe = make_pipe();
   write_byte(pipe.writer);
   CHECK(in_child([&] {
@@ -115,7 +115,7 @@ BACKEND_TEST_CASE("a selector made in a child is the child's own", "[fork]", bac
         }) == 0);
 }
 
-BACKEND_TEST_CASE("a moved selector is still its maker's", "[fork]", backends) {
+TEMPLATE_LIST_TEST_CASE("a moved selector is still its maker's", "[fork]", backends) {
   selector<void, TestType> maker;
   selector<void, TestType> sel(std::move(maker));
   CHECK(in_child([&] {
@@ -128,8 +128,8 @@ BACKEND_TEST_CASE("a moved selector is still its maker's", "[fork]", backends) {
         }) == 0);
 }
 
-BACKEND_TEST_CASE("what a loop did not reach before a fork, parent and child each still get", "[fork]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("what a loop did not reach before a fork, parent and child each still get", "[fork]",
+                        backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -149,7 +149,7 @@ BACKEND_TEST_CASE("what a loop did not reach before a fork, parent and child eac
   expect_idle(sel);
 }
 
-BACKEND_TEST_CASE("every descriptor that the library makes is close-on-exec", "[fork]", backends) {
+TEMPLATE_LIST_TEST_CASE("every descriptor that the library makes is close-on-exec", "[fork]", backends) {
   const std::vector<int> before = open_descriptors();
   selector<void, TestType> sel;
   const wakeup other_threads;
@@ -168,7 +168,8 @@ BACKEND_TEST_CASE("every descriptor that the library makes is close-on-exec", "[
   check_new();
 }
 
-BACKEND_TEST_CASE("a child that reopens within a loop of its parent arms nothing there", "[fork]", backends) {
+TEMPLATE_LIST_TEST_CASE("a child that reopens within a loop of its parent arms nothing there", "[fork]",
+                        backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -188,10 +189,9 @@ BACKEND_TEST_CASE("a child that reopens within a loop of its parent arms nothing
   expect_idle(sel);
 }
 
-// A process's table of descriptors may have no place for the number any more, and select(2) leaves it as it
-// was asked.
-BACKEND_TEST_CASE("what was closed before a fork is not ready for the child, however high its number",
-                  "[fork][native]", backends) {
+// A process's table of descriptors may have no place for the number any more, and select(2) leaves it as it was asked.
+TEMPLATE_LIST_TEST_CASE("what was closed before a fork is not ready for the child, however high its number",
+                        "[fork][native]", backends) {
   if (!may_have_descriptors(6000)) {
     WARN("left out: this user may not have so many descriptors");
     return;
@@ -215,7 +215,8 @@ BACKEND_TEST_CASE("what was closed before a fork is not ready for the child, how
 }
 
 // kqueue(2): a child does not inherit the queue, so its number may be another file's there.
-BACKEND_TEST_CASE("a number that is another file's in a child is left alone there", "[fork]", backends) {
+TEMPLATE_LIST_TEST_CASE("a number that is another file's in a child is left alone there", "[fork]",
+                        backends) {
   if constexpr (has_object<TestType>) {
     selector<void, TestType> sel;
     auto pipes = make_pipes(2);

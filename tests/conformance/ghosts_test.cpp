@@ -28,7 +28,8 @@ struct leaked_pipe {
 
 }  // namespace
 
-BACKEND_TEST_CASE("a leaked registration that is unregistered neither spins nor lies", "[ghosts]", backends) {
+TEMPLATE_LIST_TEST_CASE("a leaked registration that is unregistered neither spins nor lies", "[ghosts]",
+                        backends) {
   selector<std::unique_ptr<int>, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read, std::make_unique<int>(1));
@@ -40,7 +41,7 @@ BACKEND_TEST_CASE("a leaked registration that is unregistered neither spins nor 
   CHECK(sel.empty());
 }
 
-BACKEND_TEST_CASE("a leaked registration that is paused neither spins nor lies", "[ghosts]", backends) {
+TEMPLATE_LIST_TEST_CASE("a leaked registration that is paused neither spins nor lies", "[ghosts]", backends) {
   selector<void, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read);
@@ -50,7 +51,8 @@ BACKEND_TEST_CASE("a leaked registration that is paused neither spins nor lies",
   CHECK(sel.contains(leaked.number));
 }
 
-BACKEND_TEST_CASE("a leaked registration never reaches the next key on its number", "[ghosts]", backends) {
+TEMPLATE_LIST_TEST_CASE("a leaked registration never reaches the next key on its number", "[ghosts]",
+                        backends) {
   selector<int, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read, 1);
@@ -66,8 +68,8 @@ BACKEND_TEST_CASE("a leaked registration never reaches the next key on its numbe
   CHECK(sel.at(again).data() == 2);
 }
 
-BACKEND_TEST_CASE("a leaked registration whose file is put back on its number is replaced", "[ghosts]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("a leaked registration whose file is put back on its number is replaced", "[ghosts]",
+                        backends) {
   selector<int, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read, 1);
@@ -80,8 +82,8 @@ BACKEND_TEST_CASE("a leaked registration whose file is put back on its number is
   expect_idle_for(sel, 20ms);
 }
 
-BACKEND_TEST_CASE("a paused key whose registration leaked is reported once when it is resumed", "[ghosts]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("a paused key whose registration leaked is reported once when it is resumed",
+                        "[ghosts]", backends) {
   selector<void, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read);
@@ -110,8 +112,8 @@ BACKEND_TEST_CASE("a paused key whose registration leaked is reported once when 
   }
 }
 
-BACKEND_TEST_CASE("a number that changes its file back and forth is reported for its key alone", "[ghosts]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("a number that changes its file back and forth is reported for its key alone",
+                        "[ghosts]", backends) {
   selector<int, TestType> sel;
   leaked_pipe a;
   auto b = make_pipe();
@@ -134,10 +136,9 @@ BACKEND_TEST_CASE("a number that changes its file back and forth is reported for
 }
 
 // Found by the chaos test: MOD and DEL meant for one registration hit the other's of the same number.
-BACKEND_TEST_CASE("a key whose number changed its file back is reported once, however it is modified",
-                  "[ghosts]", backends) {
-  // libkqueue tells of two files under one number as of two filters of one: nothing there shows that it is
-  // leaked.
+TEMPLATE_LIST_TEST_CASE("a key whose number changed its file back is reported once, however it is modified",
+                        "[ghosts]", backends) {
+  // libkqueue tells of two files under one number as of two filters of one: nothing there shows that it is leaked.
   if (is_kqueue<TestType> && keeps_closed<TestType>) return;
   selector<int, TestType> sel;
   leaked_pipe a;
@@ -171,7 +172,7 @@ BACKEND_TEST_CASE("a key whose number changed its file back is reported once, ho
   for (int i = 0; i != 3; ++i) expect_idle_for(sel, 10ms);
 }
 
-BACKEND_TEST_CASE("a thousand leaked registrations disturb nobody", "[ghosts]", backends) {
+TEMPLATE_LIST_TEST_CASE("a thousand leaked registrations disturb nobody", "[ghosts]", backends) {
   selector<int, TestType> sel;
   auto live = make_pipe();
   sel.register_(live.reader, event::read, 0);
@@ -191,7 +192,7 @@ BACKEND_TEST_CASE("a thousand leaked registrations disturb nobody", "[ghosts]", 
   expect_ready(sel, {{live.reader.get(), event::read}});
 }
 
-BACKEND_TEST_CASE("healing keeps what was armed, and what was not", "[ghosts]", backends) {
+TEMPLATE_LIST_TEST_CASE("healing keeps what was armed, and what was not", "[ghosts]", backends) {
   selector<void, TestType> sel;
   auto fired = make_pipe();
   auto armed = make_pipe();
@@ -217,7 +218,7 @@ BACKEND_TEST_CASE("healing keeps what was armed, and what was not", "[ghosts]", 
   expect_idle(sel);
 }
 
-BACKEND_TEST_CASE("healing reports an edge again that is ready", "[ghosts]", backends) {
+TEMPLATE_LIST_TEST_CASE("healing reports an edge again that is ready", "[ghosts]", backends) {
   if constexpr (supports<TestType, trigger::edge>) {
     selector<void, TestType> sel;
     auto pipe = make_pipe();
@@ -233,7 +234,7 @@ BACKEND_TEST_CASE("healing reports an edge again that is ready", "[ghosts]", bac
   }
 }
 
-BACKEND_TEST_CASE("a key that healing cannot add is told once, as an error", "[ghosts]", backends) {
+TEMPLATE_LIST_TEST_CASE("a key that healing cannot add is told once, as an error", "[ghosts]", backends) {
   if constexpr (keeps_closed<TestType>) {
     selector<void, TestType> sel;
     auto closed = make_pipe();
@@ -251,7 +252,7 @@ BACKEND_TEST_CASE("a key that healing cannot add is told once, as an error", "[g
 }
 
 #if !SELECTORS_HAS_WINSOCK
-BACKEND_TEST_CASE("healing works without a free descriptor", "[ghosts]", backends) {
+TEMPLATE_LIST_TEST_CASE("healing works without a free descriptor", "[ghosts]", backends) {
   selector<void, TestType> sel;
   auto live = make_pipe();
   sel.register_(live.reader, event::read);
@@ -276,7 +277,7 @@ TEST_CASE("healing works without a free descriptor", "[ghosts]") {
 }
 #endif
 
-BACKEND_TEST_CASE("selectors nest", "[ghosts]", backends) {
+TEMPLATE_LIST_TEST_CASE("selectors nest", "[ghosts]", backends) {
   if constexpr (has_object<TestType>) {
     selector<void, TestType> inner;
     selector<void, TestType> outer;
@@ -289,8 +290,8 @@ BACKEND_TEST_CASE("selectors nest", "[ghosts]", backends) {
   }
 }
 
-BACKEND_TEST_CASE("a key resumed after a silent leak is watched, whatever else happens before the wait",
-                  "[ghosts]", backends) {
+TEMPLATE_LIST_TEST_CASE("a key resumed after a silent leak is watched, whatever else happens before the wait",
+                        "[ghosts]", backends) {
   selector<int, TestType> sel;
   leaked_pipe leaked;
   auto other = make_pipe();
@@ -317,8 +318,8 @@ BACKEND_TEST_CASE("a key resumed after a silent leak is watched, whatever else h
 #endif
 }
 
-BACKEND_TEST_CASE("a removal that the kernel may have mistaken makes no place for the next key", "[ghosts]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("a removal that the kernel may have mistaken makes no place for the next key",
+                        "[ghosts]", backends) {
   selector<int, TestType> sel;
   auto live = make_pipe();
   write_byte(live.writer);

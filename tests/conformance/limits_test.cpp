@@ -14,7 +14,8 @@ using namespace selectors;
 using namespace support;
 
 #if !SELECTORS_HAS_WINSOCK
-BACKEND_TEST_CASE("descriptors above FD_SETSIZE are watched like any other", "[limits][native]", backends) {
+TEMPLATE_LIST_TEST_CASE("descriptors above FD_SETSIZE are watched like any other", "[limits][native]",
+                        backends) {
   if (!may_have_descriptors(9100)) {
     WARN("left out: this user may not have so many descriptors");
     return;
@@ -44,7 +45,7 @@ TEST_CASE("descriptors above FD_SETSIZE are watched like any other", "[limits]")
 }
 #endif
 
-BACKEND_TEST_CASE("thousands of handles are watched at once", "[limits][native]", backends) {
+TEMPLATE_LIST_TEST_CASE("thousands of handles are watched at once", "[limits][native]", backends) {
   if (!may_have_descriptors(4100)) {
     WARN("left out: this user may not have so many descriptors");
     return;
@@ -64,8 +65,8 @@ BACKEND_TEST_CASE("thousands of handles are watched at once", "[limits][native]"
 }
 
 #if !SELECTORS_HAS_WINSOCK
-BACKEND_TEST_CASE("without a free descriptor a selector is an error that names the call, and is closed",
-                  "[limits]", backends) {
+TEMPLATE_LIST_TEST_CASE("without a free descriptor a selector is an error that names the call, and is closed",
+                        "[limits]", backends) {
   if constexpr (has_object<TestType>) {
     std::error_code error;
     std::optional<selector<void, TestType>> sel;
@@ -89,7 +90,7 @@ BACKEND_TEST_CASE("without a free descriptor a selector is an error that names t
   }
 }
 
-BACKEND_TEST_CASE("reopen without a free descriptor leaves all as it was", "[limits]", backends) {
+TEMPLATE_LIST_TEST_CASE("reopen without a free descriptor leaves all as it was", "[limits]", backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -111,8 +112,8 @@ BACKEND_TEST_CASE("reopen without a free descriptor leaves all as it was", "[lim
 }
 
 // macOS and the BSDs take FD_SETSIZE of them, whatever the limit is.
-BACKEND_TEST_CASE("more handles than poll takes are an error that names the call", "[limits][native]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("more handles than poll takes are an error that names the call", "[limits][native]",
+                        backends) {
   if constexpr (TestType::name == "poll" && is_linux) {
     selector<void, TestType> sel;
     auto pipes = make_pipes(40);

@@ -34,7 +34,7 @@ struct with_fileno {
 
 }  // namespace
 
-BACKEND_TEST_CASE("every form of register_ makes a key", "[registration]", backends) {
+TEMPLATE_LIST_TEST_CASE("every form of register_ makes a key", "[registration]", backends) {
   auto [reader, writer] = make_pipe();
   std::error_code error = errc::closed;
   SECTION("no data") {
@@ -92,7 +92,7 @@ BACKEND_TEST_CASE("every form of register_ makes a key", "[registration]", backe
   CHECK_FALSE((error && error != errc::closed));
 }
 
-BACKEND_TEST_CASE("modify changes the events and keeps the data", "[registration]", backends) {
+TEMPLATE_LIST_TEST_CASE("modify changes the events and keeps the data", "[registration]", backends) {
   selector<int, TestType> sel;
   auto [first, second] = make_socket_pair();
   auto& key = sel.register_(first, event::read, 5);
@@ -107,7 +107,7 @@ BACKEND_TEST_CASE("modify changes the events and keeps the data", "[registration
   expect_ready(sel, {{first.get(), event::read | event::write}});
 }
 
-BACKEND_TEST_CASE("what is unregistered is not reported and not found", "[registration]", backends) {
+TEMPLATE_LIST_TEST_CASE("what is unregistered is not reported and not found", "[registration]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(2);
   for (auto& [reader, writer] : pipes) {
@@ -126,7 +126,7 @@ BACKEND_TEST_CASE("what is unregistered is not reported and not found", "[regist
   expect_idle(sel);
 }
 
-BACKEND_TEST_CASE("look-ups find what is registered, const or not", "[registration]", backends) {
+TEMPLATE_LIST_TEST_CASE("look-ups find what is registered, const or not", "[registration]", backends) {
   selector<int, TestType> sel;
   auto [reader, writer] = make_pipe();
   auto& key = sel.register_(reader, event::read, 1);
@@ -150,8 +150,8 @@ BACKEND_TEST_CASE("look-ups find what is registered, const or not", "[registrati
   }
 }
 
-BACKEND_TEST_CASE("the keys are a range, in which any may be unregistered or modified meanwhile",
-                  "[registration]", backends) {
+TEMPLATE_LIST_TEST_CASE("the keys are a range, in which any may be unregistered or modified meanwhile",
+                        "[registration]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(20);
   for (int i = 0; i != 20; ++i) sel.register_(pipes[static_cast<std::size_t>(i)].reader, event::read, i + 1);
@@ -172,7 +172,7 @@ BACKEND_TEST_CASE("the keys are a range, in which any may be unregistered or mod
   CHECK(sel.begin() == sel.end());
 }
 
-BACKEND_TEST_CASE("errors come in their order and change nothing", "[registration]", backends) {
+TEMPLATE_LIST_TEST_CASE("errors come in their order and change nothing", "[registration]", backends) {
   selector<std::unique_ptr<int>, TestType> sel;
   auto [reader, writer] = make_pipe();
   sel.register_(reader, event::read, std::make_unique<int>(1));
@@ -212,7 +212,8 @@ BACKEND_TEST_CASE("errors come in their order and change nothing", "[registratio
   CHECK(unregistering(number_of(-1)) == errc::closed);
 }
 
-BACKEND_TEST_CASE("what is thrown names the call, the handle and the cause", "[registration]", backends) {
+TEMPLATE_LIST_TEST_CASE("what is thrown names the call, the handle and the cause", "[registration]",
+                        backends) {
   selector<void, TestType> sel;
   const auto text_of = [](auto call) -> std::string {
     try {
@@ -237,8 +238,8 @@ BACKEND_TEST_CASE("what is thrown names the call, the handle and the cause", "[r
   CHECK_THAT(text_of([&] { sel.select(); }), contains("select") && contains("closed"));
 }
 
-BACKEND_TEST_CASE("modify to the level interest in force is no call to the kernel", "[registration]",
-                  backends) {
+TEMPLATE_LIST_TEST_CASE("modify to the level interest in force is no call to the kernel", "[registration]",
+                        backends) {
   selector<void, TestType> sel;
   auto [reader, writer] = make_pipe();
   sel.register_(reader, event::read);
@@ -251,7 +252,7 @@ BACKEND_TEST_CASE("modify to the level interest in force is no call to the kerne
   }
 }
 
-BACKEND_TEST_CASE("what cannot throw says so", "[registration]", backends) {
+TEMPLATE_LIST_TEST_CASE("what cannot throw says so", "[registration]", backends) {
   using plain = selector<void, TestType>;
   using throwing = selector<std::string, TestType>;
   std::error_code error;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// The first failure of a script is planned ever later, until none happens: each system call with each error
-// that its manual page lists, each allocation, and each operation of data that may throw.
+// The first failure of a script is planned ever later, until none happens: each system call with each error that its
+// manual page lists, each allocation, and each operation of data that may throw.
 
 #include "script.hpp"
 #include "support/allocations.hpp"
@@ -79,7 +79,8 @@ int refusals_with(const planned_failure& plan, const std::string& name, bool thr
 
 }  // namespace
 
-BACKEND_TEST_CASE("each system call fails in turn with each of its errors", "[failures]", system_backends) {
+TEMPLATE_LIST_TEST_CASE("each system call fails in turn with each of its errors", "[failures]",
+                        system_backends) {
   std::set<std::string> names;
   int runs = 0, refusals = 0;
   for (std::size_t n = 0;; ++n) {
@@ -137,7 +138,7 @@ TEST_CASE("each system call of a wakeup's pipe fails in turn with each of its er
   CHECK(names.size() == opening.size() + 2);  // write and read
 }
 
-BACKEND_TEST_CASE("each allocation fails in turn", "[failures][allocation]", system_backends) {
+TEMPLATE_LIST_TEST_CASE("each allocation fails in turn", "[failures][allocation]", system_backends) {
   for (const bool throws : {false, true}) {
     for (int n = 0;; ++n) {
       INFO("allocation " << n << (throws ? ", throwing" : ""));
@@ -162,7 +163,8 @@ BACKEND_TEST_CASE("each allocation fails in turn", "[failures][allocation]", sys
   }
 }
 
-BACKEND_TEST_CASE("each operation of data that may throw does in turn", "[failures][data]", system_backends) {
+TEMPLATE_LIST_TEST_CASE("each operation of data that may throw does in turn", "[failures][data]",
+                        system_backends) {
   for (const bool throws : {false, true}) {
     for (int n = 0;; ++n) {
       INFO("operation " << n << (throws ? ", throwing" : ""));

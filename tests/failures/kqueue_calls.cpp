@@ -22,8 +22,8 @@ extern "C" int __real_isatty(int handle);
 extern "C" int __wrap_isatty(int handle);
 extern "C" int __wrap_isatty(int handle) { return support::fails("isatty") ? 0 : __real_isatty(handle); }
 
-// An error of a change is told by its receipt, here the last one's. What is closed is gone; and after an
-// interruption all has been applied: kqueue(2).
+// An error of a change is told by its receipt, here the last one's. What is closed is gone; and after an interruption
+// all has been applied: kqueue(2).
 extern "C" int __real_kevent(int kq, const struct kevent* changes, kqueue_double_count change_count,
                              struct kevent* events, kqueue_double_count room, const timespec* timeout);
 extern "C" int __wrap_kevent(int kq, const struct kevent* changes, kqueue_double_count change_count,

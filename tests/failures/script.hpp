@@ -72,9 +72,9 @@ class limited_memory {
   std::optional<allocation_budget> budget_;
 };
 
-// Everything that can be done with a selector, once, beside a model of what it should come to. The test plans
-// one failure; what it hits must say so, change nothing, and work when it is tried again. `Promised` tells
-// whether an error is the one to be expected.
+// Everything that can be done with a selector, once, beside a model of what it should come to. The test plans one
+// failure; what it hits must say so, change nothing, and work when it is tried again. `Promised` tells whether an error
+// is the one to be expected.
 template <class Backend>
 class script {
  public:
@@ -302,8 +302,7 @@ class script {
     return bell.reset();
   }
 
-  // A selector that could not be healed is closed; then, or when the script has closed it, everything is
-  // asked anew.
+  // A selector that could not be healed is closed; then, or when the script has closed it, everything is asked anew.
   bool restore_if_closed() {
     if (sel_->is_open()) return false;
     CHECK(sel_->empty());

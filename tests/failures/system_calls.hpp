@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-// Each system call that the library makes, failing on request. The seam is the linker's (--wrap, ld(1)): the
-// library is compiled as it always is, and knows nothing of it.
+// Each system call that the library makes, failing on request. The seam is the linker's (--wrap, ld(1)): the library
+// is compiled as it always is, and knows nothing of it.
 namespace support {
 
 struct planned_failure {
@@ -15,8 +15,8 @@ struct planned_failure {
   bool lasts = false;    // every later call of the same function fails, too
 };
 
-// Until the end of the scope, or `lift`, calls fail as planned. Only those count that are made while there is
-// an `in_library`.
+// Until the end of the scope, or `lift`, calls fail as planned. Only those count that are made while there is an
+// `in_library`.
 class failing_system_calls {
  public:
   explicit failing_system_calls(planned_failure plan) noexcept;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// All of the library that calls the system, and nothing else: whole_library.py looks at what its object file
-// needs.
+// All of the library that calls the system, and nothing else: whole_library.py looks at what its object file needs.
 
 #include <selectors/selectors.hpp>
 

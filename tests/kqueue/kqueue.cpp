@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// A double of kqueue(2) for tests on Linux, written from FreeBSD's manual page. Where that leaves a choice,
-// or where systems are known to differ, the environment variable KQUEUE_DOUBLE chooses, a list of these
-// words:
+// A double of kqueue(2) for tests on Linux, written from FreeBSD's manual page. Where that leaves a choice, or where
+// systems are known to differ, the environment variable KQUEUE_DOUBLE chooses, a list of these words:
 //
-//   kept        filters outlive their descriptor while a duplicate lives, and cannot be removed then, as the
-//               epoll under libkqueue has it; else closing takes them along
+//   kept        filters outlive their descriptor while a duplicate lives, and cannot be removed then, as the epoll under
+//               libkqueue has it; else closing takes them along
 //   inherited   a child process keeps the queue, as under libkqueue; else its number is free there
 //   echo        receipts and events carry the flags of the change, too; else EV_ERROR alone, or what is told
 //   stale       adding what is there already keeps the old udata; else it takes the new one
@@ -18,11 +17,10 @@
 //   opnotsupp   they are refused with EOPNOTSUPP
 //   restless    every third call with changes is interrupted, having applied them
 //
-// It stands on epoll(7), since poll(2) cannot tell edges, by bare system calls and malloc(3): tests that
-// replace those of the library do not reach it. The queue's descriptor is the epoll's, so it can be watched.
-// It differs from a kernel in this: the socket's error is not told, only that there is one (looking would
-// take it); an edge tells both filters of a descriptor; what a process shut down itself shows only when the
-// other end is shut down, too. One thread at a time.
+// It stands on epoll(7), since poll(2) cannot tell edges, by bare system calls and malloc(3): tests that replace those of
+// the library do not reach it. The queue's descriptor is the epoll's, so it can be watched. It differs from a kernel in this: the
+// socket's error is not told, only that there is one (looking would take it); an edge tells both filters of a descriptor;
+// what a process shut down itself shows only when the other end is shut down, too. One thread at a time.
 
 #include <sys/event.h>
 
@@ -230,9 +228,8 @@ int add(queue& in, const struct kevent& change) {
   return tell_epoll(in, of, is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD);
 }
 
-// The epoll knows what it watches by number and file. So it may not find what it shall forget; and if it
-// keeps another file's of the same number, it may forget that instead. What it may still tell of is kept,
-// then.
+// The epoll knows what it watches by number and file. So it may not find what it shall forget; and if it keeps another
+// file's of the same number, it may forget that instead. What it may still tell of is kept, then.
 int forget(queue& in, watch& of, filter_type filter) {
   note& one = *of.find(filter);
   one.is_there = false;
@@ -373,7 +370,7 @@ int wait(const std::shared_ptr<queue>& in, struct kevent* events, std::size_t ro
   }
 }
 
-// ---- descriptors that are closed, and processes that are copied -------------------------------------------
+// ---- descriptors that are closed, and processes that are copied ---------------------------------------------
 
 // Before the number is closed, or becomes another one.
 void note_close(int number) {
