@@ -294,6 +294,9 @@ def main():
     parser.add_argument(
         "--trust", action="store_true", help="believe equivalent.txt: do not run what it explains"
     )
+    parser.add_argument(
+        "--check", action="store_true", help="only see whether equivalent.txt fits the headers"
+    )
     parser.add_argument("--list", action="store_true", help="build, and list them")
     parser.add_argument(
         "--at-least", type=float, default=95, metavar="P", help="fail if less of them are killed, in percent"
@@ -305,6 +308,10 @@ def main():
     known = explanations((HERE / "equivalent.txt").read_text())
     build = Build(options.work.resolve(), options.jobs)
     stale = sorted(known.keys() - {mutant.key() for mutant in build.mutants})
+    if options.check:
+        for key in stale:
+            print("equivalent.txt explains what there is not:", text_of(key))
+        return bool(stale)
     build.make()
     mutants = chosen(build.mutants, options)
     print(
@@ -354,8 +361,8 @@ def main():
     killed = counted - len(unexplained)
     percent = 100 * killed / counted if counted else 0 if late else 100
     print(
-        f"{len(mutants) - len(late)} mutants: {killed} killed ({percent:.1f} %), {len(unexplained)} survived, "
-        f"{len(explained)} explained; {len(late)} more were not met in time; "
+        f"{len(mutants) - len(late)} mutants: {killed} killed ({percent:.1f} %), "
+        f"{len(unexplained)} survived, {len(explained)} explained; {len(late)} more were not met in time; "
         f"{time.monotonic() - start:.0f} s"
     )
     return percent < options.at_least or bool(stale)
