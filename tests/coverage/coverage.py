@@ -7,6 +7,7 @@ and for false, and in a template it is run if any instantiation runs it so. List
 what `cmake --preset coverage` and `cmake --build --preset coverage` have made, build/coverage."""
 
 import collections
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -21,11 +22,16 @@ VERSION = "-19"
 
 def run_tests(build):
     """Runs the programs; returns what llvm-cov is told of them."""
-    profiles = []
-    for program in PROGRAMS:
-        profiles.append(build / f"{program}.profraw")
-        environment = dict(os.environ, LLVM_PROFILE_FILE=str(profiles[-1]))
-        subprocess.run([build / "tests" / program], env=environment, check=True)
+
+    def run(program):
+        profile = build / f"{program}.profraw"
+        subprocess.run(
+            [build / "tests" / program], env=dict(os.environ, LLVM_PROFILE_FILE=str(profile)), check=True
+        )
+        return profile
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        profiles = list(pool.map(run, PROGRAMS))
     merged = build / "all.profdata"
     subprocess.run(["llvm-profdata" + VERSION, "merge", "-o", merged, *profiles], check=True)
     first, *others = (str(build / "tests" / program) for program in PROGRAMS)
