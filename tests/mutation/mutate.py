@@ -30,8 +30,6 @@ import mutations
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 HEADERS = pathlib.Path("include/selectors")
-# Headers of which the compiler reads nothing here.
-ELSEWHERE = re.compile("kqueue|winsock|afd|loopback|waitable")
 TARGETS = "unit", "conformance", "failures", "fuzz_seeded"
 TESTS = "^(unit|conformance|failures|fuzz):"
 MEMORY = 4 << 20  # KiB of addresses that a test program may use
@@ -77,7 +75,7 @@ class Build:
         ]
         self.mutants = [mutant for header in self.headers for mutant in header.mutants()]
         mutations.number(self.mutants)
-        self.dropped = {mutant.number for mutant in self.mutants if ELSEWHERE.search(mutant.file)}
+        self.dropped = set()
 
     def make(self):
         """Compiles, and drops what does not, until all compiles."""
@@ -95,6 +93,7 @@ class Build:
             "-xc++",
             "-",
         ]
+        self._drop_what_is_left_out(probe, everything)
         self._until_it_compiles(probe, everything)
         subprocess.run(
             [
@@ -113,6 +112,13 @@ class Build:
         )
         self._until_it_compiles(["ninja", "-C", str(self.out), "-k", "0", "-j", str(self.jobs), *TARGETS])
         self.mutants = [mutant for mutant in self.mutants if mutant.number not in self.dropped]
+
+    def _drop_what_is_left_out(self, probe, text):
+        """Drops what the preprocessor leaves out: it is of other systems."""
+        run = subprocess.run([*probe, "-E"], input=text, stdout=subprocess.PIPE, text=True, check=True)
+        read = set(map(int, re.findall(r"\bselectors_mutant\((\d+)\)", run.stdout)))
+        self.dropped |= {mutant.number for mutant in self.mutants} - read
+        self._render()
 
     def _write(self, path, data):
         """Only what differs is written, so that only that is compiled again."""
@@ -216,9 +222,9 @@ class Suite:
         for name in self.reaching.get(mutant.number, ()):
             if time.monotonic() > self.deadline:
                 return "late"
-            if (how := self._run(name, mutant.number, 3 * self.times[name] + 10)) is not None:
+            if (how := self._run(name, mutant.number, 5 * self.times[name] + 3)) is not None:
                 return f"{how}, {name}"
-        return None
+        return None if time.monotonic() <= self.deadline else "late"
 
     def _run(self, name, number, limit, more={}):
         """Runs a test in a session of its own, so that what it leaves behind ends with it."""
