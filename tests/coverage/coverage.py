@@ -3,8 +3,9 @@
 BRANCHES
 
 Fails if less than these per cent of the lines, or of the branches, are run. A branch counts twice, for true
-and for false, and in a template it is run if any instantiation runs it so. Lists what is not run. Needs the packages clang-19 and llvm-19; BUILD is
-what `cmake --preset coverage` and `cmake --build --preset coverage` have made, build/coverage."""
+and for false, and in a template it is run if any instantiation runs it so. Lists what is not run. Needs the
+packages clang-19 and llvm-19; BUILD is what `cmake --preset coverage` and `cmake --build --preset coverage`
+have made, build/coverage."""
 
 import collections
 import concurrent.futures
