@@ -16,13 +16,14 @@ FLOORS = (
     ("registration.hpp",),
     ("backend/", "wakeup/", "wakeup.hpp", "key.hpp", "counters.hpp"),
     ("backends.hpp", "core/"),
-    ("ready_range.hpp", "key_iterator.hpp", "selector.hpp"),
+    ("arguments.hpp", "ready_range.hpp", "key_iterator.hpp", "selector.hpp"),
     # What stands around a selector, which the umbrella leaves to those who want it.
     (
         "timer_queue.hpp",
         "mailbox.hpp",
         "signal_set.hpp",
         "child_exit.hpp",
+        "child/",
         "waitable.hpp",
         "coroutine.hpp",
         "testing.hpp",
@@ -30,8 +31,8 @@ FLOORS = (
     ),
     ("selectors.hpp",),
 )
-UMBRELLA, AROUND = "selectors.hpp", FLOORS[-2]
-INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(<selectors/([^>]+)>|"[^"]*")', re.M)
+UMBRELLA, AROUND = "selectors.hpp", len(FLOORS) - 2
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(<selectors/([^>]+)>|"[^"]*\.hpp")', re.M)
 
 
 def floor_of(file):
@@ -82,7 +83,7 @@ def complaints(includes):
                 found.append(f"{file} includes {other}, which is no header of the library")
             elif floor is not None and (above := floor_of(other)) is not None and above > floor:
                 found.append(f"{file}, on floor {floor}, includes {other}, on floor {above}")
-            if file == UMBRELLA and other in AROUND:
+            if file == UMBRELLA and floor_of(other) == AROUND:
                 found.append(f"{file} includes {other}, which stands around a selector")
     return found + ["in a circle: " + " includes ".join(circle) for circle in circles(includes)]
 
