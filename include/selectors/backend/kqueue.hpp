@@ -330,6 +330,9 @@ class kqueue_backend : public detail::ready_list {
   // An event of a pipe, or of `hangup_filter`: what of it is to be reported, or nothing.
   SELECTORS_COLD event_bits examine(registration& r, const detail::kernel_event& e,
                                     event_bits bits) noexcept {
+    // Whoever reads a writing end's EV_EOF, it is the same to that end: nobody reads.
+    if (slot::is_writing_end(r) && detail::reports_end(e))
+      bits = (bits & ~detail::mask_bits::of(event::hangup)) | detail::mask_bits::of(event::error);
     if (detail::reports_reading(e) && slot::watches_for_end(r)) {
       const bool has_ended = detail::reports_end(e);
       if (r.attached && has_ended != slot::has_ended(r) && r.interest.mode == trigger::level)
