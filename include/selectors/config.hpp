@@ -94,6 +94,13 @@
 #define SELECTORS_KQUEUE_MISSES_LISTEN 0
 #endif
 
+// epoll_pwait2(2) can be done without, in milliseconds: where a sandbox kills who calls it (Android 8 to 14).
+#if defined(SELECTORS_NO_EPOLL_PWAIT2)
+#define SELECTORS_USES_EPOLL_PWAIT2 0
+#else
+#define SELECTORS_USES_EPOLL_PWAIT2 1
+#endif
+
 // With -fno-exceptions only the error_code forms of the interface exist.
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 #define SELECTORS_EXCEPTIONS 1

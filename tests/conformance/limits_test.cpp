@@ -98,14 +98,14 @@ TEMPLATE_LIST_TEST_CASE("reopen without a free descriptor leaves all as it was",
     sel.register_(reader, oneshot(event::read));
   }
   for ([[maybe_unused]] auto one : sel.select()) break;
-  const auto handle = sel.native_handle();
+  const auto handle = object_of(sel);
   {
     const exhausted_descriptors none;
     const std::error_code error = error_of([&](auto& refused) { sel.reopen(refused); });
     CHECK(error ==
           (has_object<TestType> ? std::error_code(EMFILE, std::system_category()) : std::error_code()));
   }
-  CHECK(sel.native_handle() == handle);
+  CHECK(object_of(sel) == handle);
   CHECK(sel.size() == 3);
   CHECK(ready(sel).size() == 2);
   expect_idle(sel);

@@ -18,7 +18,7 @@ template <class Selector>
 void expect_closed(Selector& sel) {
   auto pipe = make_pipe();
   CHECK_FALSE(sel.is_open());
-  CHECK(sel.native_handle() == detail::invalid_handle);
+  CHECK(object_of(sel) == detail::invalid_handle);
   CHECK(sel.empty());
   CHECK(sel.begin() == sel.end());
   CHECK_FALSE(sel.contains(pipe.reader));
@@ -63,9 +63,9 @@ TEMPLATE_LIST_TEST_CASE("a selector moves with its keys, and leaves a closed one
   auto pipe = make_pipe();
   write_byte(pipe.writer);
   first.register_(pipe.reader, event::read, 9);
-  const auto handle = first.native_handle();
+  const auto handle = object_of(first);
   selector<int, TestType> second(std::move(first));
-  CHECK(second.native_handle() == handle);
+  CHECK(object_of(second) == handle);
   CHECK(second.at(pipe.reader).data() == 9);
   expect_ready(second, {{pipe.reader.get(), event::read}});
   expect_closed(first);
@@ -97,7 +97,7 @@ TEMPLATE_LIST_TEST_CASE("a selector moved to itself stays as it was", "[moving]"
 
 TEMPLATE_LIST_TEST_CASE("assigning over a selector closes its kernel object", "[moving]", backends) {
   selector<int, TestType> first, second;
-  const auto handle = first.native_handle();
+  const auto handle = object_of(first);
   first = std::move(second);
   if (has_object<TestType>) CHECK_FALSE(is_open(handle));
   expect_closed(second);
@@ -127,9 +127,9 @@ TEMPLATE_LIST_TEST_CASE("reopen arms again what was armed", "[moving]", backends
   sel.register_(pipes[1].reader, oneshot(event::read));
   sel.register_(pipes[2].reader, event::read);
   sel.register_(pipes[3].reader, event_mask());
-  const auto handle = sel.native_handle();
+  const auto handle = object_of(sel);
   sel.reopen();
-  if (keeps_number<TestType>) CHECK(sel.native_handle() == handle);
+  if (keeps_number<TestType>) CHECK(object_of(sel) == handle);
   expect_ready(sel, {{pipes[1].reader.get(), event::read}, {pipes[2].reader.get(), event::read}});
   expect_ready(sel, {{pipes[2].reader.get(), event::read}});
 }

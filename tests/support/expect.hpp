@@ -132,6 +132,13 @@ void expect_idle_for(Selector& selector, std::chrono::milliseconds time) {
   CHECK(passed >= time);
 }
 
+// The descriptor of a selector that is one; else the invalid handle.
+template <class Selector>
+selectors::native_handle_type object_of(const Selector& selector) {
+  if constexpr (selectors::pollable<const Selector&>) return selector.native_handle();
+  return selectors::detail::invalid_handle;
+}
+
 // The error that a call reports.
 template <class Call>
 std::error_code error_of(Call&& call) {

@@ -47,14 +47,16 @@ class kqueue_descriptor {
   native_handle_type get() const noexcept { return number_; }
 
   failure open() noexcept {
+    if (const failure failed = process_.set()) return failed;
     if (const failure failed = make(number_)) return failed;
-    process_ = forks;
     mark_ = set_mark(number_);
     return {};
   }
 
   // A new queue, on the same number if that is still the old one's; or it fails, and keeps the old one.
   failure reopen() noexcept {
+    process_stamp own;
+    if (const failure failed = own.set()) return failed;
     native_handle_type fresh = invalid_handle;
     if (const failure failed = make(fresh)) return failed;
     const std::uintptr_t mark = set_mark(fresh);
@@ -63,7 +65,7 @@ class kqueue_descriptor {
       close();
       number_ = fresh;
     }
-    process_ = forks;
+    process_ = own;
     mark_ = mark;
     return {};
   }
@@ -115,7 +117,7 @@ class kqueue_descriptor {
 
   // Whether the number is the queue that was made here, in this process.
   bool is_own() const noexcept {
-    if (number_ == invalid_handle || process_ != forks) return false;
+    if (number_ == invalid_handle || !process_.is_current()) return false;
     if (!SELECTORS_HAS_KERNEL_KQUEUE) return true;
     const int kept = errno;
     const int error = change_mark(number_, mark_, EV_ENABLE);
@@ -141,7 +143,7 @@ class kqueue_descriptor {
   static inline constinit relaxed_atomic<std::uint32_t> marks{0};
 
   native_handle_type number_ = invalid_handle;
-  std::uint32_t process_ = 0;  // whose it is, by `forks`
+  process_stamp process_;  // whose it is
   std::uintptr_t mark_ = 0;
 };
 
