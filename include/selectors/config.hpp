@@ -17,6 +17,7 @@
 //
 //   SELECTORS_HAS_KERNEL_KQUEUE   kqueue(2) is the kernel's own: it forgets what is closed, no child inherits it, and
 //                                 dup2(2) moves it
+//   SELECTORS_KQUEUE_MISSES_LISTEN    a socket that is watched before listen(2) never reports a connection
 //   SELECTORS_POLL_REFUSES_FILES      poll(2) takes neither devices nor directories
 //   SELECTORS_SELECT_EXCEPTS_FILES    select(2) calls every file exceptional, as POSIX says
 //   SELECTORS_PSELECT_HAS_TWO_NAMES   pselect(2) takes no descriptor beyond FD_SETSIZE, but another of its names does
@@ -94,6 +95,13 @@
 #define SELECTORS_HAS_KERNEL_KQUEUE (!SELECTORS_LIBKQUEUE)
 #else
 #define SELECTORS_HAS_KERNEL_KQUEUE SELECTORS_HAS_KQUEUE
+#endif
+
+// uipc_socket.c, soo_kqfilter, of NetBSD, OpenBSD and DragonFly. The double of the tests behaves in all ways there are.
+#if defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__) || defined(SELECTORS_LIBKQUEUE)
+#define SELECTORS_KQUEUE_MISSES_LISTEN SELECTORS_HAS_KERNEL_KQUEUE
+#else
+#define SELECTORS_KQUEUE_MISSES_LISTEN 0
 #endif
 
 // epoll_pwait2(2) can be done without, in milliseconds: where a sandbox kills who calls it (Android 8 to 14).
