@@ -13,10 +13,14 @@
 #include "net_posix.hpp"
 #endif
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <exception>
+#include <initializer_list>
 #include <iostream>
 #include <memory>
+#include <new>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -67,7 +71,19 @@ class backlog {
  public:
   std::size_t size() const noexcept { return bytes_.size() - sent_; }
   bool empty() const noexcept { return size() == 0; }
+
+  // All or nothing. Throws std::bad_alloc.
   void append(std::string_view more) { bytes_ += more; }
+  void append_line(std::initializer_list<std::string_view> parts) {
+    const std::size_t before = bytes_.size();
+    try {
+      for (const std::string_view part : parts) bytes_ += part;
+      bytes_ += '\n';
+    } catch (...) {
+      bytes_.resize(before);
+      throw;
+    }
+  }
 
   // As much as the socket takes. An end means that nobody will ever read it.
   status send_to(const socket& to) {
@@ -135,50 +151,85 @@ inline socket listen(const std::string& host, const std::string& port) {
     else if (::listen(made.native_handle(), SOMAXCONN) != 0)
       refused = {"listen", os::last_error()};
     else
-      return made;
+      return os::keep_alive(made.native_handle()), std::move(made);
   }
   throw std::system_error(refused.second, std::system_category(), refused.first + " " + host + ":" + port);
 }
 
-// A listening socket in a selector. Out of descriptors, it is paused: else it would wake the loop for ever.
+// A listening socket in a selector. While accept(2) fails for a reason that stays (no descriptor, no memory, a
+// sandbox), the connection stays in the queue and the socket stays readable: accepting is paused for a moment, or
+// the loop would spin.
 class acceptor {
  public:
   explicit acceptor(socket listening) : socket_(std::move(listening)) {}
   os::handle native_handle() const noexcept { return socket_.native_handle(); }
 
-  // Calls `welcome(socket, name)` for some of those who wait.
+  // Calls `welcome(socket, name)` for up to 16 waiting connections. One for which there is no memory is closed.
   template <class Selector, class Welcome>
   void accept_some(Selector& sel, Welcome welcome) {
     for (int i = 0; i != 16; ++i) {
       sockaddr_storage address{};
       socklen_t size = sizeof address;
       socket peer(os::accept(native_handle(), reinterpret_cast<sockaddr*>(&address), &size));
-      if (peer) {
-        welcome(std::move(peer), name_of(address, size));
-        continue;
+      if (!peer) {
+        const int error = os::last_error();
+        if (os::is_of_one_connection(error)) continue;
+        if (!os::is_for_later(error)) pause(sel);
+        return;
       }
-      is_paused_ = os::is_out_of_sockets(os::last_error());
-      if (is_paused_) sel.modify(*this, {});
-      return;  // nobody waits any more, or whoever did has gone: accept(2) tells his errors here
+      try {
+        welcome(std::move(peer), name_of(address, size));
+      } catch (const std::bad_alloc&) {
+        return pause(sel);  // the others that wait would meet the same
+      }
     }
   }
 
-  // How long to wait at most: while paused a moment, since a descriptor may become free anywhere in the
-  // system.
+  // How long to wait at most: while paused, until it is time to try again.
   std::chrono::milliseconds patience() const {
-    return is_paused_ ? std::chrono::milliseconds(100) : (std::chrono::milliseconds::max)();
+    if (!is_paused_) return (std::chrono::milliseconds::max)();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(resume_at_ - clock::now());
+    return (std::max)(left, std::chrono::milliseconds(0));
   }
+
+  // After each wait. If the kernel has no memory to watch the socket again, it stays paused.
   template <class Selector>
   void resume(Selector& sel) {
-    if (std::exchange(is_paused_, false)) sel.modify(*this, selectors::event::read);
+    if (!is_paused_ || clock::now() < resume_at_) return;
+    std::error_code error;
+    sel.modify(*this, selectors::event::read, error);
+    error ? pause(sel) : void(is_paused_ = false);
   }
 
  private:
+  using clock = std::chrono::steady_clock;
+
+  template <class Selector>
+  void pause(Selector& sel) {
+    sel.modify(*this, {});  // an empty interest never fails
+    is_paused_ = true;
+    resume_at_ = clock::now() + std::chrono::milliseconds(100);
+  }
+
   socket socket_;
   bool is_paused_ = false;
+  clock::time_point resume_at_{};
 };
 
 // ---- the program --------------------------------------------------------------------------------------------------
+
+// Whoever started the program may wait for this line, so a line that cannot be written is an error.
+inline void print(const std::string& text) {
+  errno = 0;
+  if (std::cout << text << std::flush) return;
+  const int error = errno != 0 ? errno : EIO;
+  throw std::system_error(error, std::generic_category(), "write to stdout");
+}
+
+template <selectors::pollable Socket>
+void announce(const Socket& listening) {
+  print("listening on " + local_name(listening) + "\n");
+}
 
 // The main function of a server: `serve(backend*, listening socket, options)` until a signal.
 template <class Serve>
@@ -186,7 +237,7 @@ int run(std::string_view program, int argc, char** argv, Serve serve) {
   try {
     os::start();
     for (int i = 1; i < argc; ++i)
-      if (argv[i] == std::string_view("--help")) return std::cout << help(program) << std::flush, 0;
+      if (argv[i] == std::string_view("--help")) return print(help(program)), 0;
     const options chosen = parse(argc, argv);
     for_each_backend([&]<class Backend>(Backend* backend) {
       if (chosen.backend == Backend::name) serve(backend, listen(chosen.host, chosen.port), chosen);

@@ -26,10 +26,9 @@ using handle = selectors::native_handle_type;
 inline int last_error() noexcept { return ::WSAGetLastError(); }
 
 inline bool is_for_later(int error) noexcept { return error == WSAEWOULDBLOCK; }
-// Of accept, which would fail again at once: WSAEMFILE, WSAENOBUFS, under wine WSAEINVAL. Only what concerns no more
-// than the one who came is known for certain.
-inline bool is_out_of_sockets(int error) noexcept {
-  return error != WSAEWOULDBLOCK && error != WSAECONNRESET && error != WSAECONNABORTED;
+// Whether an error of accept concerns only the connection that it would have returned.
+inline bool is_of_one_connection(int error) noexcept {
+  return error == WSAECONNRESET || error == WSAECONNABORTED;
 }
 inline std::string lookup_error(int error) { return std::system_category().message(error); }
 
@@ -62,6 +61,13 @@ inline bool claim_port(handle socket) noexcept {
   const BOOL on = TRUE;
   return ::setsockopt(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, reinterpret_cast<const char*>(&on),
                       sizeof on) == 0;
+}
+
+// A peer that vanished without a word is noticed after the system's default, two hours. Accepted sockets inherit this
+// from the listening one.
+inline void keep_alive(handle listening) noexcept {
+  const BOOL on = TRUE;
+  ::setsockopt(listening, SOL_SOCKET, SO_KEEPALIVE, reinterpret_cast<const char*>(&on), sizeof on);
 }
 
 // How many bytes; negative after an error. Sizes are int here.

@@ -16,7 +16,7 @@
 
 namespace net {
 
-// What strangers send, fit for a terminal.
+// What clients send, fit for a terminal.
 inline std::string printable(std::string_view text) {
   constexpr char digits[] = "0123456789abcdef";
   std::string out;
@@ -63,7 +63,7 @@ inline void check(const options& chosen) {
     throw wrong_usage("--port " + chosen.port + ": not a number from 0 to 65535");
   bool is_known = false;
   for_each_backend([&]<class Backend>(Backend*) { is_known = is_known || chosen.backend == Backend::name; });
-  if (!is_known) throw wrong_usage("--backend " + chosen.backend + ": there is none of this name");
+  if (!is_known) throw wrong_usage("--backend " + chosen.backend + ": no such backend");
 }
 
 // `--name value` and `--name=value`. No getopt_long: not every system has one.
@@ -102,7 +102,8 @@ inline std::string help(std::string_view program) {
                      "  --backend NAME   one of:";
   for_each_backend([&]<class Backend>(Backend*) { text.append(" ").append(Backend::name); });
   return text +
-         "\n  --verbose        tell on stderr who came, what they sent, who left\n  --help           this\n";
+         "\n  --verbose        report on stderr who came, what they sent, who left\n  --help           "
+         "this\n";
 }
 
 }  // namespace net

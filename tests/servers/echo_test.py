@@ -16,8 +16,8 @@ from driver import PATIENCE
 
 class Echo(driver.CommandLine):
     def serves(self, client):
-        client.send(b"ping")
-        self.assertEqual(client.read(4), b"ping")
+        client.send(b"ping" * 100)
+        self.assertEqual(client.read(400), b"ping" * 100)
 
     def test_every_byte_comes_back(self):
         server = self.server()
@@ -139,8 +139,9 @@ class Echo(driver.CommandLine):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             address = probe.getsockname()
         command = [*driver.COMMAND, "--port", str(address[1]), "--backend", driver.BACKEND, "--verbose"]
-        closing = "1>&-" if driver.FOR_WINDOWS else "0<&- 1>&- 2>&-"  # without more of them wine starts no program
-        process = subprocess.Popen(["sh", "-c", f'exec "$@" {closing}', "sh", *command], stderr=subprocess.DEVNULL)
+        closing = "" if driver.FOR_WINDOWS else "0<&- 2>&-"  # without them wine starts no program
+        process = subprocess.Popen(["sh", "-c", f'exec "$@" {closing}', "sh", *command], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + PATIENCE
             while True:
