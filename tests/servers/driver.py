@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""A server as a program, and its clients, for the tests beside this: PROGRAM BACKEND on the command line.
+"""A server as a program, and its clients, for the tests beside this: PROGRAM [BACKEND] on the command line.
 
 A program of another system runs by the command that the environment's EMULATOR names, such as wine. FAULTS is the
 library that faults.cpp is built into, which is preloaded to make system calls fail.
@@ -19,7 +19,7 @@ import sys
 import time
 import unittest
 
-PROGRAM, BACKEND = sys.argv[1:3] if len(sys.argv) > 2 else (None, None)
+PROGRAM, BACKEND = [*(word for word in sys.argv[1:3] if not word.startswith("-")), None, None][:2]
 EMULATOR = shlex.split(os.environ.get("EMULATOR", ""))
 COMMAND = [*EMULATOR, PROGRAM]
 FAULTS = os.environ.get("FAULTS")
@@ -79,9 +79,10 @@ def exit_code(process):
 class Server:
     """A running server; `address` is where it listens."""
 
-    def __init__(self, *arguments, host="127.0.0.1", limit=None, faults=None):
-        self.process = launch("--host", host, "--port", "0", "--backend", BACKEND, *arguments, limit=limit,
-                              faults=faults)
+    def __init__(self, *arguments, host="127.0.0.1", vocabulary=True, **more):
+        if vocabulary:
+            arguments = "--host", host, "--port", "0", "--backend", BACKEND, *arguments
+        self.process = launch(*arguments, **more)
         line = text(self.process.stdout.readline())
         assert line.startswith("listening on "), (line, self.process.stderr.read())
         host, _, port = line.removeprefix("listening on ").strip().rpartition(":")
@@ -195,6 +196,12 @@ class Client:
         self.socket.close()
 
 
+def free_port():
+    """For a program that does not let the system choose: nobody listens on it now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
 def until(condition):
     """Waits for a condition that the test has no other means to learn of."""
     end = time.monotonic() + PATIENCE
@@ -204,11 +211,13 @@ def until(condition):
 
 
 class ServerTest(unittest.TestCase):
+    END = 0  # the exit code after a signal
+
     def server(self, *arguments, **more):
         server = Server(*arguments, **more)
         self.addCleanup(server.process.stderr.close)
         self.addCleanup(server.process.stdout.close)
-        self.addCleanup(lambda: self.assertEqual(server.end()[0], 0))
+        self.addCleanup(lambda: self.assertEqual(server.end()[0], self.END))
         return server
 
     def connect(self, server):
@@ -408,4 +417,4 @@ class CommandLine(ServerTest):
 
 
 def main():
-    unittest.main(argv=sys.argv[:1] + sys.argv[3:], verbosity=2)
+    unittest.main(argv=sys.argv[:1] + sys.argv[1 + bool(PROGRAM) + bool(BACKEND):], verbosity=2)
