@@ -52,7 +52,7 @@ class chat_server {
 
   void run() {
     for (;;) {
-      auto ready = sel_.select(acceptor_.patience());
+      auto ready = sel_.select_until(acceptor_.resume_at());
       acceptor_.resume(sel_);
       for (auto [key, events] : ready) {
         if (key.handle() == signal_.native_handle()) return;
@@ -173,7 +173,7 @@ class chat_server {
     client& one = key.data();
     if (!one.leaves.empty()) return;
     try {
-      one.unread.append_line(line);
+      one.unread.append(line, "\n");
       sel_.modify(key, event::read | event::write);
       if (one.unread.size() > most_unread) leave(key, "does not read");
     } catch (const std::exception&) {
@@ -203,7 +203,7 @@ class chat_server {
       options_.log(one.address, one.leaves);
       const bool goes_freely = one.leaves == "left";
       try {
-        if (!goes_freely) one.unread.append_line({"* you are out: ", one.leaves});
+        if (!goes_freely) one.unread.append({"* you are out: ", one.leaves}, "\n");
       } catch (const std::bad_alloc&) {  // then it is not told why
       }
       (void)one.unread.send_to(one.socket);  // as much as it still takes

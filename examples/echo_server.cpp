@@ -46,7 +46,7 @@ class echo_server {
 
   void run() {
     for (;;) {
-      auto ready = sel_.select(acceptor_.patience());
+      auto ready = sel_.select_until(acceptor_.resume_at());
       acceptor_.resume(sel_);
       for (auto [key, events] : ready) {
         if (key.handle() == signal_.native_handle()) return;

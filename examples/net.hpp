@@ -13,7 +13,6 @@
 #include "net_posix.hpp"
 #endif
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <exception>
@@ -74,11 +73,11 @@ class backlog {
 
   // All or nothing. Throws std::bad_alloc.
   void append(std::string_view more) { bytes_ += more; }
-  void append_line(std::initializer_list<std::string_view> parts) {
+  void append(std::initializer_list<std::string_view> parts, std::string_view end = {}) {
     const std::size_t before = bytes_.size();
     try {
       for (const std::string_view part : parts) bytes_ += part;
-      bytes_ += '\n';
+      bytes_ += end;
     } catch (...) {
       bytes_.resize(before);
       throw;
@@ -105,6 +104,9 @@ class backlog {
   std::string bytes_;
   std::size_t sent_ = 0;
 };
+
+// No more is sent; what the peer sends can still be received.
+inline void finish_sending(const socket& to) noexcept { ::shutdown(to.native_handle(), os::sending_side); }
 
 // ---- addresses ----------------------------------------------------------------------------------------------------
 
@@ -179,41 +181,35 @@ class acceptor {
       }
       try {
         welcome(std::move(peer), name_of(address, size));
-      } catch (const std::bad_alloc&) {
+      } catch (const std::exception&) {
         return pause(sel);  // the others that wait would meet the same
       }
     }
   }
 
-  // How long to wait at most: while paused, until it is time to try again.
-  std::chrono::milliseconds patience() const {
-    if (!is_paused_) return (std::chrono::milliseconds::max)();
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(resume_at_ - clock::now());
-    return (std::max)(left, std::chrono::milliseconds(0));
-  }
+  // When to end a wait at the latest: while paused, when it is time to try again.
+  std::chrono::steady_clock::time_point resume_at() const { return resume_at_; }
 
   // After each wait. If the kernel has no memory to watch the socket again, it stays paused.
   template <class Selector>
   void resume(Selector& sel) {
-    if (!is_paused_ || clock::now() < resume_at_) return;
+    if (resume_at_ == never || std::chrono::steady_clock::now() < resume_at_) return;
     std::error_code error;
     sel.modify(*this, selectors::event::read, error);
-    error ? pause(sel) : void(is_paused_ = false);
+    error ? pause(sel) : void(resume_at_ = never);
   }
 
  private:
-  using clock = std::chrono::steady_clock;
+  static constexpr auto never = (std::chrono::steady_clock::time_point::max)();
 
   template <class Selector>
   void pause(Selector& sel) {
     sel.modify(*this, {});  // an empty interest never fails
-    is_paused_ = true;
-    resume_at_ = clock::now() + std::chrono::milliseconds(100);
+    resume_at_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
   }
 
   socket socket_;
-  bool is_paused_ = false;
-  clock::time_point resume_at_{};
+  std::chrono::steady_clock::time_point resume_at_ = never;
 };
 
 // ---- the program --------------------------------------------------------------------------------------------------

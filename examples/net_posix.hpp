@@ -22,6 +22,7 @@
 namespace net::os {
 
 using handle = selectors::native_handle_type;
+inline constexpr int sending_side = SHUT_WR;
 
 // Of the call that has just failed.
 inline int last_error() noexcept { return errno; }
@@ -106,6 +107,7 @@ class end_by_signal {
     target = nullptr;
   }
   os::handle native_handle() const noexcept { return wakeup_.native_handle(); }
+  bool take() noexcept { return wakeup_.reset(); }  // not readable anymore, until the next one comes
 
  private:
   static inline selectors::wakeup* target = nullptr;

@@ -21,6 +21,7 @@
 namespace net::os {
 
 using handle = selectors::native_handle_type;
+inline constexpr int sending_side = SD_SEND;
 
 // Of the call that has just failed.
 inline int last_error() noexcept { return ::WSAGetLastError(); }
@@ -106,6 +107,7 @@ class end_by_signal {
     target = nullptr;  // and the handler stays: it is ending already
   }
   os::handle native_handle() const noexcept { return wakeup_.native_handle(); }
+  bool take() noexcept { return wakeup_.reset(); }  // not readable anymore, until the next one comes
 
  private:
   // Runs in a thread of its own. When a console closes, the process ends as soon as this returns.
