@@ -105,6 +105,13 @@ class backlog {
   std::size_t sent_ = 0;
 };
 
+// Closing it then is a reset: the peer learns that what it has received may not be all.
+inline void reset_when_closed(const socket& which) noexcept {
+  const linger at_once{1, 0};
+  ::setsockopt(which.native_handle(), SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&at_once),
+               sizeof at_once);
+}
+
 // No more is sent; what the peer sends can still be received.
 inline void finish_sending(const socket& to) noexcept { ::shutdown(to.native_handle(), os::sending_side); }
 
@@ -132,17 +139,24 @@ struct free_addresses {
   void operator()(addrinfo* all) const noexcept { ::freeaddrinfo(all); }
 };
 
+using addresses = std::unique_ptr<addrinfo, free_addresses>;
+
+// Blocks while it asks a name server.
+inline addresses look_up(const std::string& host, const std::string& port, int flags = 0) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = flags;
+  addrinfo* first = nullptr;
+  if (const int error = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &first); error != 0)
+    throw std::runtime_error("getaddrinfo " + host + ": " + os::lookup_error(error));
+  return addresses(first);
+}
+
 // A listening socket on the first address of the host that can be had.
 inline socket listen(const std::string& host, const std::string& port) {
-  addrinfo wanted{};
-  wanted.ai_socktype = SOCK_STREAM;
-  wanted.ai_flags = AI_PASSIVE;
-  addrinfo* first = nullptr;
-  if (const int error = ::getaddrinfo(host.c_str(), port.c_str(), &wanted, &first); error != 0)
-    throw std::runtime_error("getaddrinfo " + host + ": " + os::lookup_error(error));
-  const std::unique_ptr<addrinfo, free_addresses> all(first);
+  const addresses all = look_up(host, port, AI_PASSIVE);
   std::pair<std::string, int> refused;
-  for (const addrinfo* one = first; one != nullptr; one = one->ai_next) {
+  for (const addrinfo* one = all.get(); one != nullptr; one = one->ai_next) {
     socket made(os::open(*one));
     if (!made)
       refused = {"socket", os::last_error()};
@@ -229,18 +243,18 @@ void announce(const Socket& listening) {
 
 // The main function of a server: `serve(backend*, listening socket, options)` until a signal.
 template <class Serve>
-int run(std::string_view program, int argc, char** argv, Serve serve) {
+int run(std::string_view program, int argc, char** argv, Serve serve, const extra_option& extra = {}) {
   try {
     os::start();
     for (int i = 1; i < argc; ++i)
-      if (argv[i] == std::string_view("--help")) return print(help(program)), 0;
-    const options chosen = parse(argc, argv);
+      if (argv[i] == std::string_view("--help")) return print(help(program, extra)), 0;
+    const options chosen = parse(argc, argv, extra);
     for_each_backend([&]<class Backend>(Backend* backend) {
       if (chosen.backend == Backend::name) serve(backend, listen(chosen.host, chosen.port), chosen);
     });
     return 0;
   } catch (const wrong_usage& error) {
-    std::cerr << program << ": " << printable(error.what()) << "\n" << help(program);
+    std::cerr << program << ": " << printable(error.what()) << "\n" << help(program, extra);
     return 2;
   } catch (const std::exception& error) {
     std::cerr << program << ": " << printable(error.what()) << '\n';

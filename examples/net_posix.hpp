@@ -81,6 +81,15 @@ inline std::ptrdiff_t receive(handle from, std::span<char> buffer) noexcept {
   return ::recv(from, buffer.data(), buffer.size(), 0);
 }
 
+// Of a connect that has only begun.
+inline bool is_connecting(int error) noexcept { return error == EINPROGRESS; }
+// How a connect has ended: 0, or why it failed.
+inline int pending_error(handle socket) noexcept {
+  int error = 0;
+  socklen_t size = sizeof error;
+  return ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+}
+
 // Before anything else. The number of a closed standard stream would become that of the next socket, and what is
 // printed would go to a client. Read-only, so that writing to a closed stdout remains an error.
 inline void start() noexcept {

@@ -82,6 +82,15 @@ inline std::ptrdiff_t receive(handle from, std::span<char> buffer) noexcept {
   return ::recv(from, buffer.data(), size_of(buffer.size()), 0);
 }
 
+// Of a connect that has only begun.
+inline bool is_connecting(int error) noexcept { return error == WSAEWOULDBLOCK; }
+// How a connect has ended: 0, or why it failed.
+inline int pending_error(handle socket) noexcept {
+  int error = 0, size = sizeof error;
+  const int how = ::getsockopt(socket, SOL_SOCKET, SO_ERROR, reinterpret_cast<char*>(&error), &size);
+  return how == 0 ? error : ::WSAGetLastError();
+}
+
 // Before anything else: who opens sockets before the first selector starts Winsock himself. It ends with the process.
 inline void start() {
   WSADATA about;
