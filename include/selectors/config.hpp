@@ -8,6 +8,7 @@
 //   SELECTORS_HAS_WINSOCK   handles are sockets alone, named by a SOCKET; else descriptors, named by an int
 //   SELECTORS_HAS_FORK      a process can be copied, selectors and all
 //   SELECTORS_HAS_EVENTFD   eventfd(2)
+//   SELECTORS_HAS_PIDFD     the kernel may have pidfd_open(2)
 //
 //   SELECTORS_HAS_KERNEL_KQUEUE   kqueue(2) is the kernel's own: it forgets what is closed, no child inherits it, and
 //                                 dup2(2) moves it
@@ -30,6 +31,7 @@
 #define SELECTORS_HAS_WINSOCK 0
 #define SELECTORS_HAS_FORK 1
 #define SELECTORS_HAS_EVENTFD 1
+#define SELECTORS_HAS_PIDFD 1
 #elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
     defined(__DragonFly__)
 #define SELECTORS_HAS_EPOLL 0
@@ -39,6 +41,7 @@
 #define SELECTORS_HAS_WINSOCK 0
 #define SELECTORS_HAS_FORK 1
 #define SELECTORS_HAS_EVENTFD 0
+#define SELECTORS_HAS_PIDFD 0
 #elif defined(_WIN32)
 #define SELECTORS_HAS_EPOLL 0
 #define SELECTORS_HAS_KQUEUE 0
@@ -47,6 +50,7 @@
 #define SELECTORS_HAS_WINSOCK 1
 #define SELECTORS_HAS_FORK 0
 #define SELECTORS_HAS_EVENTFD 0
+#define SELECTORS_HAS_PIDFD 0
 #elif defined(__unix__)
 #define SELECTORS_HAS_EPOLL 0
 #define SELECTORS_HAS_KQUEUE 0
@@ -55,6 +59,7 @@
 #define SELECTORS_HAS_WINSOCK 0
 #define SELECTORS_HAS_FORK 1
 #define SELECTORS_HAS_EVENTFD 0
+#define SELECTORS_HAS_PIDFD 0
 #else
 #error \
     "selectors: this operating system is not supported: Linux, macOS, the BSDs, other POSIX systems and Windows are"

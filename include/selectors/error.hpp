@@ -2,23 +2,29 @@
 #pragma once
 
 #include <selectors/config.hpp>
+#include <selectors/event.hpp>
 
 #include <cerrno>
+#include <cstring>
 #include <string>
 #include <system_error>
 #include <type_traits>
 
 namespace selectors {
 
-/// What the library itself refuses. The kernel's refusals keep std::system_category() and their errno; on Windows the
-/// number of Winsock where that category knows what it means, else the errno of that name, so that they compare equal
-/// to the std::errc of that name everywhere. The library's own lack of memory is std::errc::not_enough_memory.
-/// `code == std::errc::…` compares as the comments say.
+/// What the library itself refuses. The kernel's refusals keep std::system_category() and their errno; on
+/// Windows the number of Winsock where that category knows what it means, else the errno of that name, so
+/// that they compare equal to the std::errc of that name everywhere. The library's own lack of memory is
+/// std::errc::not_enough_memory. `code == std::errc::…` compares as the comments say.
+///
+/// Programs and plugins that each include the headers may have a category each (with hidden visibility they
+/// have): `code == errc::…` holds whoever made the code, while two std::error_codes, or their categories,
+/// compare unequal if they were made by different modules.
 enum class errc {
   already_registered = 1,  ///< the handle is registered with this selector      (file_exists)
   not_registered,          ///< the handle, or this key, is not                  (no_such_file_or_directory)
-  invalid_events,   ///< asked for what is only ever reported, for priority exclusively, or for priority where
-                    ///< the backend has none                             (invalid_argument)
+  invalid_events,  ///< requested what is only ever reported, priority exclusively, or what the backend does not
+                   ///< have                                             (invalid_argument)
   invalid_handle,   ///< a negative handle                                (bad_file_descriptor)
   invalid_timeout,  ///< not a number                                     (invalid_argument)
   closed,           ///< the selector is closed, moved from, or was never opened (bad_file_descriptor)
@@ -29,7 +35,14 @@ namespace detail {
 
 class selectors_error_category final : public std::error_category {
  public:
+  constexpr selectors_error_category() noexcept = default;
+
   const char* name() const noexcept override { return "selectors"; }
+
+  // By name: each module may have a category of its own.
+  static bool is_same(const std::error_category& other) noexcept {
+    return std::strcmp(other.name(), "selectors") == 0;
+  }
 
   std::string message(int value) const override { return text_of(static_cast<errc>(value)); }
 
@@ -51,7 +64,7 @@ class selectors_error_category final : public std::error_category {
     switch (value) {
       case errc::already_registered: return "handle already registered";
       case errc::not_registered: return "not registered";
-      case errc::invalid_events: return "these events cannot be asked for";
+      case errc::invalid_events: return "these events cannot be requested";
       case errc::invalid_handle: return "invalid handle";
       case errc::invalid_timeout: return "the timeout is not a number";
       case errc::closed: return "the selector is closed";
@@ -87,9 +100,10 @@ constexpr int errno_of_winsock(int code) noexcept {
   }
 }
 
-// Winsock numbers its errors from 10,000 on, so they and errno share an int. In std::system_category() they keep
-// their numbers and texts, if that knows what they mean: libstdc++ does not, so there they become the errno that
-// compares equal to the std::errc of that name. Errno itself is not what the category of Windows numbers.
+// Winsock numbers its errors from 10,000 on, so they and errno share an int. In std::system_category() they
+// keep their numbers and texts, if that knows what they mean: libstdc++ does not, so there they become the
+// errno that compares equal to the std::errc of that name. Errno itself is not what the category of Windows
+// numbers.
 inline std::error_code system_code(int error) noexcept {
   if (error < 10000) return {error, std::generic_category()};
   const std::error_code code(error, std::system_category());
@@ -106,14 +120,34 @@ inline std::error_code system_code(int error) noexcept { return {error, std::sys
 
 }  // namespace detail
 
+namespace detail {
+
+// There before the first static object is made and after the last one is destroyed.
+union everlasting_category {
+  constexpr everlasting_category() noexcept : category() {}
+  ~everlasting_category() {}
+
+  selectors_error_category category;
+};
+
+inline constinit const everlasting_category the_category;
+
+}  // namespace detail
+
 /// The category of `errc`, named "selectors".
 [[nodiscard]] inline const std::error_category& selectors_category() noexcept {
-  static const detail::selectors_error_category category;
-  return category;
+  return detail::the_category.category;
 }
 
 [[nodiscard]] inline std::error_code make_error_code(errc value) noexcept {
   return {static_cast<int>(value), selectors_category()};
+}
+
+/// Whether `code` is `value`, whichever module made it. (`!=`, and the operands in the other order, follow
+/// from it.)
+[[nodiscard]] inline bool operator==(const std::error_code& code, errc value) noexcept {
+  return code.value() == static_cast<int>(value) &&
+         detail::selectors_error_category::is_same(code.category());
 }
 
 /// Why a call failed, or that it did not: the cheap form in which the parts of the library, and backends,
@@ -123,9 +157,16 @@ class [[nodiscard]] failure {
   constexpr failure() noexcept = default;
   constexpr failure(errc value) noexcept : value_(static_cast<int>(value)), origin_(origin::library) {}
 
-  /// The system call `call` (a string literal) refused with `error`, an errno; on Windows also a code of Winsock.
+  /// The system call `call` (a string literal) refused with `error`, an errno; on Windows also a code of
+  /// Winsock.
   static constexpr failure system(const char* call, int error) noexcept {
     return {call, error, origin::system};
+  }
+  /// `errc::invalid_events`; `events` are those that cannot be requested.
+  static constexpr failure invalid_events(event_mask events) noexcept {
+    failure failed(errc::invalid_events);
+    failed.events_ = events;
+    return failed;
   }
   /// A handle that should be registered is not open, or on Windows no socket.
   static constexpr failure not_open() noexcept {
@@ -143,6 +184,8 @@ class [[nodiscard]] failure {
   [[nodiscard]] constexpr bool is_lack_of_memory() const noexcept { return origin_ == origin::memory; }
   /// The system call that refused, or null.
   [[nodiscard]] constexpr const char* call() const noexcept { return call_; }
+  /// The events that cannot be requested, if they were named.
+  [[nodiscard]] constexpr event_mask events() const noexcept { return events_; }
 
   [[nodiscard]] std::error_code code() const noexcept {
     switch (origin_) {
@@ -163,6 +206,7 @@ class [[nodiscard]] failure {
   const char* call_ = nullptr;
   int value_ = 0;
   origin origin_ = origin::none;
+  event_mask events_;
 };
 
 }  // namespace selectors

@@ -266,10 +266,10 @@ class timer_queue {
   }
   /// Destroys the data of all timers.
   ~timer_queue() {
-    do {
+    while (!store_.is_vacant()) {  // destructors may add some
       clear();
       destroy_retired();
-    } while (!empty());  // a destructor has added some
+    }
   }
 
   // ---- adding, moving, cancelling -------------------------------------------------------------------------
@@ -446,6 +446,7 @@ class timer_queue {
 
   // Data's destructor may add, move and cancel, and so retire more.
   void destroy_retired() noexcept {
+    store_.end_turn();
     while (record* const gone = store_.pop_retired()) {
       access::destroy_data(timer_of(*gone));
       store_.give(*gone);

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdint>
 #include <utility>
 
 namespace selectors::detail {
@@ -38,18 +37,20 @@ class kqueue_descriptor {
   native_handle_type get() const noexcept { return number_; }
 
   failure open() noexcept {
-    process_ = forks;
+    if (const failure failed = process_.set()) return failed;
     return make(number_);
   }
 
   // A new queue, on the same number if it can; or it fails, and keeps the old one.
   failure reopen() noexcept {
+    process_stamp own;
+    if (const failure failed = own.set()) return failed;
     native_handle_type fresh = invalid_handle;
     if (const failure failed = make(fresh)) return failed;
     if (SELECTORS_HAS_KERNEL_KQUEUE && is_own() && take_place_of_old(fresh)) return {};
     close();
     number_ = fresh;
-    process_ = forks;
+    process_ = own;
     return {};
   }
 
@@ -59,7 +60,7 @@ class kqueue_descriptor {
   }
 
  private:
-  bool is_own() const noexcept { return process_ == forks; }
+  bool is_own() const noexcept { return process_.is_current(); }
 
   // No child inherits it, so none can carry it through exec(2) before it is close-on-exec.
   static failure make(native_handle_type& queue) noexcept {
@@ -83,7 +84,7 @@ class kqueue_descriptor {
   }
 
   native_handle_type number_ = invalid_handle;
-  std::uint32_t process_ = 0;  // whose it is, by `forks`
+  process_stamp process_;  // whose it is
 };
 
 }  // namespace selectors::detail

@@ -79,7 +79,7 @@ class core {
 
   const handle_table& keys() const noexcept { return state_.keys; }
   std::size_t size() const noexcept { return state_.size; }
-  bool is_open() const noexcept { return state_.stamp != closed_stamp; }
+  bool is_open() const noexcept { return !state_.stamp.is_empty(); }
   Backend& backend() noexcept { return state_.backend; }
   const Backend& backend() const noexcept { return state_.backend; }
 
@@ -91,8 +91,6 @@ class core {
   }
 
  private:
-  static constexpr std::uint32_t closed_stamp = 0;
-
   // What makes a select look around before and after it waits.
   enum work : std::uint8_t { retired_keys = 1, self_reported_keys = 2, heal_wanted = 4 };
 
@@ -109,14 +107,14 @@ class core {
     record_list quarantine;     // destroyed, but the kernel may still name them
     std::size_t size = 0;
     std::size_t quarantined = 0;
-    std::size_t ghosts = 0;              // reports of what is leaked, since the last heal
-    std::uint32_t stamp = closed_stamp;  // the process it belongs to, by `forks`
+    std::size_t ghosts = 0;  // reports of what is leaked, since the last heal
+    process_stamp stamp;     // the process it belongs to; empty when it is closed
     std::uint8_t pending_work = 0;
     bool leaky = false;      // something is leaked
     bool inherited = false;  // came here by being assigned over
   };
 
-  bool is_of_this_process() const noexcept { return state_.stamp == forks; }
+  bool is_of_this_process() const noexcept { return state_.stamp.is_current(); }
   void count([[maybe_unused]] statistic what) noexcept {
     if constexpr (requires { state_.backend.count(what); }) state_.backend.count(what);
   }
@@ -177,9 +175,10 @@ class core {
 
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::open() noexcept {
-  if (const failure failed = count_forks()) return failed;
+  process_stamp own;
+  if (const failure failed = own.set()) return failed;
   if (const failure failed = state_.backend.open()) return failed;
-  state_.stamp = forks;
+  state_.stamp = own;
   return {};
 }
 
@@ -190,8 +189,10 @@ SELECTORS_NOINLINE failure core<Backend>::reopen() noexcept {
   destroy_retired();
   state_.inherited = false;
   if (!is_open()) return open();
+  process_stamp own;
+  if (const failure failed = own.set()) return failed;
   if (const failure failed = state_.backend.reopen()) return failed;
-  state_.stamp = forks;
+  state_.stamp = own;
   attach_all();
   return {};
 }
@@ -202,7 +203,7 @@ SELECTORS_NOINLINE void core<Backend>::close() noexcept {
   retire_all();
   state_.backend.close();
   forget_leaks();
-  state_.stamp = closed_stamp;
+  state_.stamp.clear();
 }
 
 // What was here lives on in the other, which asks for patience: a handler may be running in it. What the

@@ -7,9 +7,13 @@
 
 #if SELECTORS_EXCEPTIONS
 
+#include <selectors/event.hpp>
+
+#include <cstdint>
 #include <cstdio>
 #include <new>
 #include <system_error>
+#include <utility>
 
 namespace selectors::detail {
 
@@ -17,38 +21,96 @@ namespace selectors::detail {
 // constructors would add two kibibytes to every program.
 class selector_error final : public std::system_error {
  public:
-  SELECTORS_COLD selector_error(failure what, const char* operation, native_handle_type handle)
+  SELECTORS_COLD selector_error(failure what, const char* operation, const native_handle_type* handle)
       : std::system_error(what.code()) {
+    describe(what, operation, handle);
+  }
+
+  // "selectors: register_(7): epoll_ctl: Bad file descriptor". Allocates nothing.
+  SELECTORS_COLD void describe(failure what, const char* operation,
+                               const native_handle_type* handle) noexcept {
     char subject[24] = "";
-    if (handle != invalid_handle)
-      std::snprintf(subject, sizeof subject, "(%lld)", static_cast<long long>(handle));
+    if (handle != nullptr) std::snprintf(subject, sizeof subject, "(%lld)", static_cast<long long>(*handle));
     const bool is_of_kernel = what.call() != nullptr;
-    std::snprintf(text_, sizeof text_, "selectors: %s%s%s%s: %s", operation, subject,
-                  is_of_kernel ? ": " : "", is_of_kernel ? what.call() : "", std::system_error::what());
+    const int size =
+        std::snprintf(text_, sizeof text_, "selectors: %s%s%s%s: %s", operation, subject,
+                      is_of_kernel ? ": " : "", is_of_kernel ? what.call() : "", std::system_error::what());
+    append_events(what.events(), size);
   }
 
   const char* what() const noexcept override { return text_; }
 
  private:
+  // As to_string(event_mask) names them.
+  void append_events(event_mask events, int size) noexcept {
+    static constexpr char names[][12] = {"read", "write", "priority", "error", "hangup", "read_hangup"};
+    static constexpr event values[] = {event::read,  event::write,  event::priority,
+                                       event::error, event::hangup, event::read_hangup};
+    const char* before = ": ";
+    for (int i = 0; i != 6; ++i) {
+      if (!events.contains(values[i]) || size < 0 || size >= static_cast<int>(sizeof text_)) continue;
+      size +=
+          std::snprintf(text_ + size, sizeof text_ - static_cast<unsigned>(size), "%s%s", before, names[i]);
+      before = "|";
+    }
+  }
+
   char text_[184];
 };
 
-// Made before `main`, while there is memory, to be thrown when there is none: a copy of it allocates nothing. A template,
-// so that it is in those programs alone that can throw it.
+// Made while there is memory, to be thrown when there is none: a copy of it allocates nothing. It is gone
+// when static objects are destroyed, and a module is unloaded: what needs it then, or before it is made,
+// goes without. A template, so that it is in those programs alone that can throw it.
 template <class Error>
-inline const Error out_of_memory{failure::memory(), "no memory", invalid_handle};
-
-// Every exception of the library leaves here. The text names the call, the handle, what refused it and why:
-// "selectors: register_(7): epoll_ctl: Bad file descriptor".
-template <class Error = selector_error>
-[[noreturn]] SELECTORS_COLD void raise(failure what, const char* operation,
-                                       native_handle_type handle = invalid_handle) {
-  if (what.is_lack_of_memory()) throw out_of_memory<Error>;
-  try {
-    throw Error(what, operation, handle);
-  } catch (const std::bad_alloc&) {
-    throw out_of_memory<Error>;
+class spare_error {
+ public:
+  SELECTORS_COLD spare_error() noexcept {
+    try {
+      made = ::new (static_cast<void*>(memory)) Error(failure::memory(), "no memory", nullptr);
+    } catch (const std::bad_alloc&) {
+    }
   }
+  SELECTORS_COLD ~spare_error() {
+    if (const Error* const last = std::exchange(made, nullptr)) last->~Error();
+  }
+
+  static const Error* get() noexcept { return made; }
+
+ private:
+  alignas(Error) static inline unsigned char memory[sizeof(Error)]{};
+  static inline constinit const Error* made = nullptr;
+};
+
+template <class Error>
+inline const spare_error<Error> the_spare_error;
+
+template <class Error>
+[[noreturn]] SELECTORS_COLD void raise_about(failure what, const char* operation,
+                                             const native_handle_type* handle) {
+  const Error* const spare = (&the_spare_error<Error>)->get();
+  if (!what.is_lack_of_memory() || spare == nullptr) {
+    try {
+      throw Error(what, operation, handle);
+    } catch (const std::bad_alloc&) {
+      if (spare == nullptr) throw;
+      what = failure::memory();
+    }
+  }
+  Error error = *spare;
+  error.describe(what, operation, handle);
+  throw error;
+}
+
+// Every exception of the library leaves here. The text names the call, the handle if there is one, what
+// refused it and why. std::bad_alloc is thrown in one case alone: there is no memory
+// at all before `main` has begun, or after it.
+template <class Error = selector_error>
+[[noreturn]] SELECTORS_COLD void raise(failure what, const char* operation) {
+  raise_about<Error>(what, operation, nullptr);
+}
+template <class Error = selector_error>
+[[noreturn]] SELECTORS_COLD void raise(failure what, const char* operation, native_handle_type handle) {
+  raise_about<Error>(what, operation, &handle);
 }
 
 }  // namespace selectors::detail

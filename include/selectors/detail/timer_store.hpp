@@ -117,12 +117,19 @@ class timer_store {
     return current_ = static_cast<record*>(found);
   }
 
-  // One that nobody needs any more, to have its data destroyed; else null. Ends the turn of who has it.
-  record* pop_retired() noexcept {
-    if (record* const was = std::exchange(current_, nullptr); was != nullptr && !was->is_in()) return was;
-    if (retired_ == nullptr) return nullptr;
-    return std::exchange(retired_, retired_->next);
+  // Ends the turn of who has it: unless it is in again, it is retired.
+  void end_turn() noexcept {
+    record* const was = std::exchange(current_, nullptr);
+    if (was != nullptr && !was->is_in()) retire(*was);
   }
+
+  // A retired one, to have its data destroyed; null if there is none.
+  record* pop_retired() noexcept {
+    return retired_ != nullptr ? std::exchange(retired_, retired_->next) : nullptr;
+  }
+
+  // Whether no timer is in, has its turn or is retired.
+  bool is_vacant() const noexcept { return size() == 0 && current_ == nullptr && retired_ == nullptr; }
 
  private:
   void retire(record& r) noexcept {
