@@ -26,19 +26,13 @@ namespace selectors {
 
 namespace detail {
 
-// Which process this is, by a load: a copy of a mailbox that remembers another number than this is a child's.
-// Never 0.
-inline std::uint32_t this_process() noexcept { return forks; }
+// A process, by the word that a process_stamp remembers it by; as an atomic pointer, since the threads of a
+// child may all find at once that the mailbox is not theirs yet.
+using process_name = const std::uint32_t*;
 
-// Gives a child a wakeup of its own, on the same number if it can.
-template <class Wakeup>
-void reopen_in_child(Wakeup& wake, std::error_code& error) noexcept {
-  if constexpr (requires { wake.reopen(error); }) {
-    wake.reopen(error);
-  } else {
-    std::destroy_at(&wake);
-    ::new (static_cast<void*>(&wake)) Wakeup(error);
-  }
+// Whether it is this one. None is not.
+inline bool is_this_process(process_name name) noexcept {
+  return name != nullptr && process_stamp::is_current(name);
 }
 
 // What a mailbox keeps its values in: they stay where they were posted to, so that each is moved once.
@@ -97,15 +91,12 @@ class mailbox {
   /// whatever refuses sockets), or std::errc::not_enough_memory.
   template <class = void>
   mailbox() {
-    if (const failure failed = detail::count_forks()) detail::raise(failed, "mailbox");
-    open();
+    if (const failure failed = open()) detail::raise(failed, "mailbox");
   }
 #endif
   /// The same, reported to `error`. A mailbox that failed to open stays empty; `post` to it is errc::closed.
   explicit mailbox(std::error_code& error) noexcept : wake_(error) {
-    if (error) return;
-    error = detail::count_forks().code();
-    if (!error) open();
+    if (!error) error = open().code();
   }
 
   mailbox(const mailbox&) = delete;
@@ -168,11 +159,13 @@ class mailbox {
  private:
   // ---- whose it is ----
 
-  bool is_own() const noexcept { return process_.load(std::memory_order_acquire) == detail::this_process(); }
-  bool is_open() const noexcept { return process_.load(std::memory_order_relaxed) != 0; }
-  void open() noexcept {
-    adopter_.store(detail::this_process(), std::memory_order_relaxed);
-    process_.store(detail::this_process(), std::memory_order_release);
+  bool is_own() const noexcept { return detail::is_this_process(process_.load(std::memory_order_acquire)); }
+  bool is_open() const noexcept { return process_.load(std::memory_order_relaxed) != nullptr; }
+  failure open() noexcept {
+    detail::process_stamp here;
+    if (const failure failed = here.set()) return failed;
+    process_.store(here.word(), std::memory_order_release);
+    return {};
   }
   SELECTORS_COLD failure adopt() noexcept;
   void abandon() noexcept;
@@ -214,7 +207,7 @@ class mailbox {
 
   // The posters' words, guarded by the lock, and the taker's, in cache lines of their own.
   alignas(64) detail::short_lock lock_;
-  std::atomic<std::uint32_t> process_{0};  // which it belongs to; 0: none
+  std::atomic<detail::process_name> process_{nullptr};  // which it belongs to; null: none
   bool is_announced_ = false;  // since the last `take`: the handle is readable, or a thread makes it so
   chunk* tail_ = nullptr;
   std::size_t filled_ = chunk::capacity;  // of the tail
@@ -224,8 +217,8 @@ class mailbox {
   std::size_t chunks_ = 0;
   std::size_t room_ = 0;
   chunk* spare_ = nullptr;
-  std::atomic<std::uint32_t> announcing_{0};  // threads about to notify
-  std::atomic<std::uint32_t> adopter_{0};     // the process in which a thread has begun to adopt
+  std::atomic<std::uint32_t> announcing_{0};            // threads about to notify
+  std::atomic<detail::process_name> adopter_{nullptr};  // in which a thread makes it its process's own
 
   alignas(64) chunk* head_ = nullptr;
   std::size_t head_index_ = 0;
@@ -292,10 +285,10 @@ class mailbox<T>::taken {
   friend mailbox;
   taken() noexcept = default;
   taken(mailbox* box, std::size_t limit) noexcept
-      : box_(box), limit_(limit), process_(detail::this_process()) {}
+      : box_(box), limit_(limit), process_(box->process_.load(std::memory_order_relaxed)) {}
 
   // In a child nothing is left of it, and what it holds is not the child's to destroy.
-  bool is_valid() const noexcept { return box_ != nullptr && process_ == detail::this_process(); }
+  bool is_valid() const noexcept { return box_ != nullptr && detail::is_this_process(process_); }
 
   // The value is let go of before its destructor runs, which may do with the mailbox what it likes.
   void step() noexcept {
@@ -309,7 +302,7 @@ class mailbox<T>::taken {
   T* value_ = nullptr;  // at which the loop stands
   chunk* chunk_ = nullptr;
   std::size_t limit_ = 0;  // of all that was ever posted, where this range ends
-  std::uint32_t process_ = 0;
+  detail::process_name process_ = nullptr;
 };
 
 // ---- how -------------------------------------------------------------------------------------------------
@@ -317,7 +310,7 @@ class mailbox<T>::taken {
 template <class T>
 mailbox<T>::~mailbox() {
   if (!is_own()) return;  // a child's copy: what is in it is the parent's
-  process_.store(0, std::memory_order_relaxed);
+  process_.store(nullptr, std::memory_order_relaxed);
   if (lock_.lock()) lock_.unlock();  // the posts that have the lock are in
   while (announcing_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   for (chunk* in; reached_ != posted_;) std::destroy_at(reach(in));
@@ -329,25 +322,26 @@ mailbox<T>::~mailbox() {
 // process, so that a grandchild does not wait for a thread that it does not have.
 template <class T>
 failure mailbox<T>::adopt() noexcept {
-  const std::uint32_t here = detail::this_process();
-  std::uint32_t last = process_.load(std::memory_order_acquire);
-  for (;; last = process_.load(std::memory_order_acquire)) {
-    if (last == 0) return errc::closed;
-    if (last == here) return {};
-    std::uint32_t seen = adopter_.load(std::memory_order_acquire);
-    if (seen != here && adopter_.compare_exchange_strong(seen, here, std::memory_order_acq_rel)) break;
+  if (!is_open()) return errc::closed;
+  detail::process_stamp here;
+  if (const failure failed = here.set()) return failed;
+  for (;;) {
+    detail::process_name seen = adopter_.load(std::memory_order_acquire);
+    if (is_own()) return {};
+    if (!detail::is_this_process(seen) &&
+        adopter_.compare_exchange_strong(seen, here.word(), std::memory_order_acq_rel))
+      break;
     std::this_thread::yield();
   }
-  abandon();
   std::error_code error;
-  detail::reopen_in_child(wake_, error);
-  if (error) {
-    adopter_.store(last, std::memory_order_release);
-    return error == std::errc::not_enough_memory ? failure::memory()
-                                                 : failure::system("wakeup", error.value());
+  if (!is_own()) {  // still: not adopted since that was looked at
+    abandon();
+    wake_.reopen(error);
+    if (!error) process_.store(here.word(), std::memory_order_release);
   }
-  process_.store(here, std::memory_order_release);
-  return {};
+  adopter_.store(nullptr, std::memory_order_release);
+  if (!error) return {};
+  return error == std::errc::not_enough_memory ? failure::memory() : failure::system("wakeup", error.value());
 }
 
 // Not even the chunks are freed: the thread that held the lock may have been in the midst of linking them.
@@ -405,7 +399,7 @@ failure mailbox<T>::convert_and_post(D&& value) noexcept(std::is_nothrow_constru
   ++reserved_;
   lock_.unlock();
   reservation kept{this};
-  T converted(std::forward<D>(value));
+  T converted = static_cast<T>(std::forward<D>(value));
   if (!is_own() || !lock_.lock()) return try_post(std::move(converted));
   kept.of = nullptr;
   --reserved_;

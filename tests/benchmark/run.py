@@ -95,6 +95,10 @@ def count_calls():
     expect("bytes of an echo server's program above by hand", figures["bytes of echo_selectors"]["figure"] - figures["bytes of echo_by_hand"]["figure"], 16384)
 
 
+def count_posts():
+    expect("instructions of a post, its share of the `take` among them", exact.instructions_of_a_call(given.build / "mailbox", "post"), 100)
+
+
 def compile_all():
     units = {}
     sources = {"umbrella": ["selectors/selectors.hpp"], "four headers": ["sys/epoll.h", "chrono", "system_error", "vector"]}
@@ -151,6 +155,15 @@ def run_workloads():
         tell(f"lateness of {title}, median", contest.ratios(waited, best=statistics.median), 1.05)
         results["peers"][f"lateness of {title}, µs: median, 99 in 100"] = {
             name: [times[len(times) // 2] / 1000, times[len(times) * 99 // 100] / 1000] for name, times in late.items()}
+
+
+def run_mailboxes():
+    who = ["selectors", *(name for name in ("libuv", "asio") if name in installed)]
+    for threads in 1, 4:
+        times = contest.take_turns(of_all("mailbox", threads, 200000 // scale, who=who), rounds)
+        tell(f"a post, {threads} thread{'s' if threads > 1 else ''}", contest.ratios(times))
+        if "asio" in installed:
+            tell(f"a post, {threads} thread{'s' if threads > 1 else ''}, beside asio::post", {"selectors": contest.ratios(times, "asio")["selectors"]}, 0.50)
 
 
 def run_operations():
@@ -223,7 +236,7 @@ def compare_with_recorded():
             note(f"better than recorded: {what}: {now}, was {was}; --record writes it down")
 
 
-for part in count_rings, count_calls, compile_all, run_rings, run_workloads, run_operations, run_echo:
+for part in count_rings, count_calls, count_posts, compile_all, run_rings, run_workloads, run_mailboxes, run_operations, run_echo:
     note(part.__name__.replace("_", " "))
     part()
 compare_with_recorded()
