@@ -15,6 +15,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <concepts>
 #include <exception>
 #include <initializer_list>
 #include <iostream>
@@ -152,15 +153,16 @@ inline addresses look_up(const std::string& host, const std::string& port, int f
   return addresses(first);
 }
 
-// A listening socket on the first address of the host that can be had.
-inline socket listen(const std::string& host, const std::string& port) {
+// A listening socket on the first address of the host that can be had. `claim` is called before bind.
+inline socket listen(const std::string& host, const std::string& port,
+                     bool (*claim)(os::handle) noexcept = os::claim_port) {
   const addresses all = look_up(host, port, AI_PASSIVE);
   std::pair<std::string, int> refused;
   for (const addrinfo* one = all.get(); one != nullptr; one = one->ai_next) {
     socket made(os::open(*one));
     if (!made)
       refused = {"socket", os::last_error()};
-    else if (!os::claim_port(made.native_handle()))
+    else if (!claim(made.native_handle()))
       refused = {"setsockopt", os::last_error()};
     else if (::bind(made.native_handle(), one->ai_addr, static_cast<socklen_t>(one->ai_addrlen)) != 0)
       refused = {"bind", os::last_error()};
@@ -241,7 +243,8 @@ void announce(const Socket& listening) {
   print("listening on " + local_name(listening) + "\n");
 }
 
-// The main function of a server: `serve(backend*, listening socket, options)` until a signal.
+// The main function of a server: `serve(backend*, listening socket, options)` until a signal, or without the socket if it
+// listens in its own way.
 template <class Serve>
 int run(std::string_view program, int argc, char** argv, Serve serve, const extra_option& extra = {}) {
   try {
@@ -250,7 +253,11 @@ int run(std::string_view program, int argc, char** argv, Serve serve, const extr
       if (argv[i] == std::string_view("--help")) return print(help(program, extra)), 0;
     const options chosen = parse(argc, argv, extra);
     for_each_backend([&]<class Backend>(Backend* backend) {
-      if (chosen.backend == Backend::name) serve(backend, listen(chosen.host, chosen.port), chosen);
+      if (chosen.backend != Backend::name) return;
+      if constexpr (std::invocable<Serve, Backend*, const options&>)
+        serve(backend, chosen);
+      else
+        serve(backend, listen(chosen.host, chosen.port), chosen);
     });
     return 0;
   } catch (const wrong_usage& error) {

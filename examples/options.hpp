@@ -30,11 +30,12 @@ inline std::string printable(std::string_view text) {
   return out;
 }
 
-// One that only this program has, and needs.
+// An option that only this program has. Without a default it must be given.
 struct extra_option {
   std::string_view name;   // "--to"
   std::string_view value;  // "HOST:PORT"
   std::string_view help;
+  std::string_view default_value = {};
 };
 
 struct options {
@@ -77,6 +78,7 @@ inline void check(const options& chosen) {
 // `--name value` and `--name=value`. No getopt_long: not every system has one.
 inline options parse(int argc, char** argv, const extra_option& extra = {}) {
   options chosen;
+  chosen.extra = extra.default_value;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     const std::size_t equals = argument.find('=');
