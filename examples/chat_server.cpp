@@ -214,7 +214,7 @@ class chat_server {
 
   net::options options_;
   net::acceptor acceptor_;
-  net::end_by_signal signal_;
+  selectors::signal_set signal_ = net::ending_signals();
   std::array<char, 16 * 1024> buffer_;
   int guests_ = 0;
   selectors::selector<client, Backend> sel_;

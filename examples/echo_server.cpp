@@ -105,7 +105,7 @@ class echo_server {
 
   net::options options_;
   net::acceptor acceptor_;
-  net::end_by_signal signal_;
+  selectors::signal_set signal_ = net::ending_signals();
   std::array<char, 64 * 1024> buffer_;
   selectors::selector<client, Backend> sel_;
 };

@@ -278,7 +278,7 @@ class http_server {
 
   net::options options_;
   net::acceptor acceptor_;
-  net::end_by_signal signal_;
+  selectors::signal_set signal_ = net::ending_signals();
   std::array<char, 16 * 1024> buffer_;
   std::array<char, 32> date_;
   std::size_t date_size_ = 0;

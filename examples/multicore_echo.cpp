@@ -16,7 +16,6 @@
 #include <atomic>
 #include <cerrno>
 #include <charconv>
-#include <csignal>
 #include <cstddef>
 #include <iostream>
 #include <memory>
@@ -150,7 +149,7 @@ struct running {
 template <class Backend>
 void serve(const net::options& options) {
   const unsigned threads = number_of_threads(options.extra);
-  selectors::signal_set signals{SIGINT, SIGTERM};
+  selectors::signal_set signals = net::ending_signals();
   selectors::selector<void, Backend> sel;
   sel.register_(signals, event::read);
   if (options.port != "0")

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// Sockets where they are descriptors, and the end by signal. net_windows.hpp has the same names.
+// Sockets where they are descriptors, and the signals that end a server. net_windows.hpp has the same names.
 
 #include <selectors/selectors.hpp>
+#include <selectors/signal_set.hpp>
 
 #include <fcntl.h>
 #include <netdb.h>
@@ -103,24 +104,7 @@ inline void start() noexcept {
 
 namespace net {
 
-// Readable once SIGINT or SIGTERM has come. There is one at a time.
-class end_by_signal {
- public:
-  end_by_signal() {
-    target = &wakeup_;
-    for (const int number : {SIGINT, SIGTERM}) std::signal(number, [](int) { target->notify(); });
-  }
-  end_by_signal(const end_by_signal&) = delete;
-  ~end_by_signal() {
-    for (const int number : {SIGINT, SIGTERM}) std::signal(number, SIG_IGN);  // it is ending already
-    target = nullptr;
-  }
-  os::handle native_handle() const noexcept { return wakeup_.native_handle(); }
-  bool take() noexcept { return wakeup_.reset(); }  // not readable anymore, until the next one comes
-
- private:
-  static inline selectors::wakeup* target = nullptr;
-  selectors::wakeup wakeup_;
-};
+// What ends a server.
+inline selectors::signal_set ending_signals() { return {SIGINT, SIGTERM}; }
 
 }  // namespace net

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// Sockets where they are handles of their own, and the end by Ctrl-C. net_posix.hpp has the same names.
+// Sockets where they are handles of their own, and what ends a server. net_posix.hpp has the same names.
 
 #include <selectors/selectors.hpp>
+#include <selectors/signal_set.hpp>
 
 #include <winsock2.h>
 #include <ws2tcpip.h>
@@ -11,8 +12,8 @@
 #include <windows.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstddef>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -102,36 +103,7 @@ inline void start() {
 
 namespace net {
 
-// Readable once Ctrl-C or Ctrl-Break was pressed, or the console closed. There is one at a time.
-class end_by_signal {
- public:
-  end_by_signal() {
-    const std::lock_guard lock(guard);
-    target = &wakeup_;
-    ::SetConsoleCtrlHandler(&heard, TRUE);
-  }
-  end_by_signal(const end_by_signal&) = delete;
-  ~end_by_signal() {
-    const std::lock_guard lock(guard);
-    target = nullptr;  // and the handler stays: it is ending already
-  }
-  os::handle native_handle() const noexcept { return wakeup_.native_handle(); }
-  bool take() noexcept { return wakeup_.reset(); }  // not readable anymore, until the next one comes
-
- private:
-  // Runs in a thread of its own. When a console closes, the process ends as soon as this returns.
-  static BOOL WINAPI heard(DWORD what) {
-    {
-      const std::lock_guard lock(guard);
-      if (target != nullptr) target->notify();
-    }
-    if (what != CTRL_C_EVENT && what != CTRL_BREAK_EVENT) ::Sleep(INFINITE);
-    return TRUE;
-  }
-
-  static inline std::mutex guard;
-  static inline selectors::wakeup* target = nullptr;
-  selectors::wakeup wakeup_;
-};
+// What ends a server: Ctrl-C, Ctrl-Break, and the end of the console.
+inline selectors::signal_set ending_signals() { return {SIGINT, SIGBREAK, SIGTERM}; }
 
 }  // namespace net

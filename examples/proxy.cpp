@@ -179,7 +179,7 @@ class proxy {
   net::options options_;
   net::addresses targets_;
   net::acceptor acceptor_;
-  net::end_by_signal signal_;
+  selectors::signal_set signal_ = net::ending_signals();
   std::array<char, 64 * 1024> buffer_;
   selectors::selector<end_of_link, Backend> sel_;
 };

@@ -12,12 +12,11 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/os/child.hpp>
-#include <selectors/os/process_lock.hpp>
+#include <selectors/os/fork.hpp>
 
 #include <sys/types.h>
 
 #include <cerrno>
-#include <cstdint>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -143,7 +142,7 @@ class basic_child_exit {
   /// with errno as kill(2) sets it. With a pidfd no other process can be hit (pidfd_send_signal(2)), whoever has waited for
   /// the child; without one, only if another thread waits for it at the same moment.
   bool kill(int signal) noexcept {
-    if (!is_told_ && process_ == detail::this_process()) return watch_.kill(pid_, signal);
+    if (!is_told_ && process_.is_current()) return watch_.kill(pid_, signal);
     errno = ESRCH;
     return false;
   }
@@ -153,11 +152,10 @@ class basic_child_exit {
  private:
   failure open(pid_t pid) noexcept {
     if (pid <= 0) return failure::system("waitid", EINVAL);
-    if (const failure failed = detail::count_forks()) return failed;
+    if (const failure failed = process_.set()) return failed;
     bool is_missing = false;
     if (const failure failed = watch_.open(pid, is_missing)) return failed;
     pid_ = pid;
-    process_ = detail::this_process();
     is_told_ = false;
     return {};
   }
@@ -175,8 +173,8 @@ class basic_child_exit {
 
   Watch watch_;
   pid_t pid_ = 0;
-  std::uint32_t process_ = 0;  // whose child it is
-  bool is_told_ = true;        // that it has ended; or there is none
+  detail::process_stamp process_;  // whose child it is
+  bool is_told_ = true;            // that it has ended; or there is none
 };
 
 /// The end of a child process as an event, by the best way that the system has.

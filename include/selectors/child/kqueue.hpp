@@ -17,7 +17,6 @@
 #include <time.h>
 
 #include <cerrno>
-#include <cstdint>
 
 namespace selectors::detail {
 
@@ -28,9 +27,8 @@ class kqueue_watch {
   // `is_missing`: the system watches no process by this number, as some do of one that has ended already (ESRCH).
   failure open(pid_t pid, bool& is_missing) noexcept {
     if (const failure failed = find_child(pid)) return failed;
-    if (const failure failed = count_forks()) return failed;
+    if (const failure failed = process_.set()) return failed;
     if (const failure failed = queue_.open()) return failed;
-    process_ = forks;
     event change{};
     change.ident = static_cast<decltype(change.ident)>(pid);
     change.filter = EVFILT_PROC;
@@ -50,7 +48,7 @@ class kqueue_watch {
   // somebody else's.
   void silence() noexcept {
     event got{};
-    if (process_ == forks) call(nullptr, &got);
+    if (process_.is_current()) call(nullptr, &got);
   }
 
   bool kill(pid_t pid, int signal) noexcept { return kill_child(pid, signal); }
@@ -68,7 +66,7 @@ class kqueue_watch {
   }
 
   kqueue_descriptor queue_;
-  std::uint32_t process_ = 0;  // whose the queue is, by `forks`
+  process_stamp process_;  // whose the queue is
 };
 
 }  // namespace selectors::detail

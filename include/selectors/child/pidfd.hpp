@@ -8,6 +8,7 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/os/child.hpp>
+#include <selectors/os/owned_descriptor.hpp>
 #include <selectors/os/posix.hpp>
 #include <selectors/os/silent_descriptor.hpp>
 
@@ -29,16 +30,15 @@ class pidfd_watch {
  public:
   pidfd_watch() noexcept = default;
   pidfd_watch(pidfd_watch&& other) noexcept
-      : number_(std::exchange(other.number_, invalid_handle)),
-        is_silent_(std::exchange(other.is_silent_, false)) {}
+      : number_(std::exchange(other.number_, invalid_handle)), mark_(other.mark_) {}
   pidfd_watch& operator=(pidfd_watch&& other) noexcept {
     std::swap(number_, other.number_);
-    std::swap(is_silent_, other.is_silent_);
+    std::swap(mark_, other.mark_);
     return *this;
   }
   ~pidfd_watch() {
     if (number_ == invalid_handle) return;
-    close_descriptor(number_);
+    if (mark_.is_on(number_)) close_descriptor(number_);
     the_silent_descriptor.release();
   }
 
@@ -54,10 +54,12 @@ class pidfd_watch {
     }
     failure failed = find(pid, opened);
     if (!failed) failed = the_silent_descriptor.hold();
-    if (failed)
+    if (failed) {
       close_descriptor(opened);
-    else
+    } else {
       number_ = opened;
+      mark_ = file_mark::put_on(opened);
+    }
     return failed;
   }
 
@@ -75,9 +77,7 @@ class pidfd_watch {
     return {child_state::has_ended, status_of(info)};
   }
 
-  void silence() noexcept {
-    if (!std::exchange(is_silent_, true)) the_silent_descriptor.put_over(number_);
-  }
+  void silence() noexcept { the_silent_descriptor.put_over(number_, mark_); }
 
   // pidfd_send_signal(2) is older than pidfd_open(2), but a sandbox may forbid it. The child that cannot be signalled
   // for want of permission is refused by either.
@@ -111,7 +111,7 @@ class pidfd_watch {
   }
 
   native_handle_type number_ = invalid_handle;
-  bool is_silent_ = false;
+  file_mark mark_;
 };
 
 }  // namespace selectors::detail

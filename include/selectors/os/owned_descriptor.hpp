@@ -104,7 +104,8 @@ bool dup_onto(Number fresh, Number number) noexcept {
     } while (moved < 0 &&
              (errno == EINTR || errno == EBUSY));  // EBUSY: a race with open(2) and dup(2), says dup(2)
     if (moved >= 0) return true;
-    if (errno != ENOSYS && errno != EPERM && errno != EACCES && errno != EINVAL) return false;
+    if (errno != ENOSYS && errno != EPERM && errno != EACCES && errno != EOPNOTSUPP && errno != EINVAL)
+      return false;
   }
   do {
     moved = ::dup2(fresh, number);

@@ -15,10 +15,6 @@
 
 namespace selectors::detail {
 
-// The number of this process, as an object remembers it that must know later whether it is a child's copy. One load, so
-// that a signal handler can ask.
-inline std::uint32_t this_process() noexcept { return forks; }
-
 // Waits a moment for another thread. A thread of real-time priority must sleep: sched_yield(2) lets no thread of lower
 // priority run.
 inline void wait_a_moment(int& tries) noexcept {
@@ -32,25 +28,33 @@ inline void wait_a_moment(int& tries) noexcept {
 }
 
 // A lock for a few instructions and system calls that never wait. A fork(2) copies it locked if another thread of the
-// parent holds it at that moment, and no such thread exists in the child: so it names the process whose thread holds
-// it, and a child takes a lock that its parent held.
+// parent holds it at that moment, and no such thread exists in the child. So it points to the word of its holder's process
+// (os/fork.hpp), which is zero in every child: a child takes a lock that its parent held.
 class process_lock {
  public:
   constexpr process_lock() noexcept = default;
 
   void lock() noexcept {
-    const std::uint32_t mine = this_process() + 1;
+    const std::uint32_t* const mine = own_word();
     int tries = 0;
     for (;;) {
-      std::uint32_t holder = holder_.load(std::memory_order_relaxed);
-      if (holder != mine && holder_.compare_exchange_weak(holder, mine, std::memory_order_acquire)) return;
-      if (holder == mine) wait_a_moment(tries);
+      const std::uint32_t* holder = holder_.load(std::memory_order_acquire);
+      const bool is_held = holder != nullptr && __atomic_load_n(holder, __ATOMIC_RELAXED) != 0;
+      if (!is_held && holder_.compare_exchange_weak(holder, mine, std::memory_order_acquire)) return;
+      if (is_held) wait_a_moment(tries);
     }
   }
-  void unlock() noexcept { holder_.store(0, std::memory_order_release); }
+  void unlock() noexcept { holder_.store(nullptr, std::memory_order_release); }
 
  private:
-  std::atomic<std::uint32_t> holder_{0};
+  // Where there is no memory for a word, this process is not told from its children.
+  static const std::uint32_t* own_word() noexcept {
+    static constexpr std::uint32_t any_process = 1;
+    process_stamp this_one;
+    return this_one.set() ? &any_process : __atomic_load_n(&process_word, __ATOMIC_ACQUIRE);
+  }
+
+  std::atomic<const std::uint32_t*> holder_{nullptr};
 };
 
 // std::lock_guard without <mutex>.

@@ -41,12 +41,12 @@ struct signal_subscriber {
   signal_subscriber& operator=(const signal_subscriber&) = delete;
 
   // In a child process the parent's subscribers hear nothing.
-  bool is_inherited() const noexcept { return process != this_process(); }
+  bool is_inherited() const noexcept { return !process.is_current(); }
 
   callback on_signal;
   previous_handler before;
   signal_mask numbers;
-  std::uint32_t process = 0;  // that subscribed
+  process_stamp process;  // that subscribed
   std::atomic<signal_subscriber*> next{nullptr};
   signal_subscriber* previous = nullptr;
 
@@ -72,10 +72,9 @@ class signal_handlers {
   failure subscribe(signal_subscriber& who) noexcept {
     for (const int number : who.numbers)
       if (!can_be_caught(number)) return failure::system("sigaction", EINVAL);
-    if (const failure failed = count_forks()) return failed;
+    if (const failure failed = who.process.set()) return failed;
     const process_lock_guard guard(lock_);
-    start_anew_in_child();
-    who.process = this_process();
+    start_anew_in_child(who.process);
     link(who);
     signal_mask claimed;
     for (const int number : who.numbers) {
@@ -90,16 +89,16 @@ class signal_handlers {
     return {};
   }
 
-  // Afterwards no handler uses `who`. In a child, what its parent subscribed counts for nothing: it puts the handlers back
-  // unless the child itself has a subscriber.
+  // Afterwards no handler uses `who`. In a child, what its parent subscribed counts for nothing: its handlers are put back
+  // unless the child itself has subscribed.
   void unsubscribe(signal_subscriber& who) noexcept {
     const int kept = errno;
     {
       const process_lock_guard guard(lock_);
-      start_anew_in_child();
       if (who.is_inherited()) {
+        const bool is_without = !has_subscribers_of_this_process();
         for (const int number : who.numbers)
-          if (entries_[number].users == 0) put_back(number);
+          if (is_without || entries_[number].users == 0) put_back(number);
       } else {
         unlink(who);
         for (const int number : who.numbers) release(number, who.before);
@@ -111,7 +110,7 @@ class signal_handlers {
 
   // In the handler.
   void report(int number) noexcept {
-    if (process_.load() != this_process()) return;
+    if (!has_subscribers_of_this_process()) return;
     std::atomic<std::uint32_t>& running = running_[phase_.load()];
     running.fetch_add(1);
     for (signal_subscriber* one = first_.load(); one != nullptr; one = one->next.load())
@@ -159,12 +158,17 @@ class signal_handlers {
 
   // ---- under the lock -----------------------------------------------------------------------------------
 
-  void start_anew_in_child() noexcept {
-    if (process_.load() == this_process()) return;
+  bool has_subscribers_of_this_process() const noexcept { return processes_[process_.load()].is_current(); }
+
+  // The handler, which another thread of the child may be running, looks at one stamp while the other is written.
+  void start_anew_in_child(const process_stamp& own) noexcept {
+    if (has_subscribers_of_this_process()) return;
     first_.store(nullptr);
     for (auto& running : running_) running.store(0);
     for (entry& one : entries_) one.users = one.replacing = 0;
-    process_.store(this_process());
+    const std::uint32_t other = 1 - process_.load();
+    processes_[other] = own;
+    process_.store(other);
   }
 
   void link(signal_subscriber& who) noexcept {
@@ -259,7 +263,8 @@ class signal_handlers {
   }
 
   process_lock lock_;
-  std::atomic<std::uint32_t> process_{0};  // whose subscribers these are
+  process_stamp processes_[2];             // whose subscribers these are, or were
+  std::atomic<std::uint32_t> process_{0};  // which of the two
   std::atomic<signal_subscriber*> first_{nullptr};
   std::atomic<std::uint32_t> running_[2] = {};
   std::atomic<std::uint32_t> phase_{0};

@@ -7,12 +7,11 @@
 
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/os/owned_descriptor.hpp>
 #include <selectors/os/posix.hpp>
 #include <selectors/os/process_lock.hpp>
 
-#include <fcntl.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -27,36 +26,29 @@ class silent_descriptor {
 
   failure hold() noexcept {
     const process_lock_guard guard(lock_);
-    if (holders_ == 0) number_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (number_ < 0) return failure::system("eventfd", errno);
+    if (holders_ == 0) {
+      number_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+      if (number_ < 0) return failure::system("eventfd", errno);
+      mark_ = file_mark::put_on(number_);
+    }
     ++holders_;
     return {};
   }
   void release() noexcept {
     const process_lock_guard guard(lock_);
-    if (--holders_ == 0) close_descriptor(number_);
+    if (--holders_ == 0 && mark_.is_on(number_)) close_descriptor(number_);
   }
 
-  // By who holds it. What the number named is closed. dup3(2) is an old call, but a sandbox may know dup2(2) alone.
-  void put_over(native_handle_type number) const noexcept {
-    if (again([&] { return ::dup3(number_, number, O_CLOEXEC); })) return;
-    if (again([&] { return ::dup2(number_, number); })) ::fcntl(number, F_SETFD, FD_CLOEXEC);
+  // By who holds it. Makes `number` another name of it, and closes what it named.
+  void put_over(native_handle_type number, file_mark& mark) const noexcept {
+    if (mark.is_on(number) && mark_.is_on(number_) && dup_onto(number_, number)) mark = mark_;
   }
 
  private:
-  // EBUSY: another thread is about to open this number: dup(2).
-  template <class Call>
-  static bool again(Call call) noexcept {
-    int result = 0;
-    do {
-      result = call();
-    } while (result < 0 && (errno == EINTR || errno == EBUSY));
-    return result >= 0;
-  }
-
   process_lock lock_;
   std::size_t holders_ = 0;
   native_handle_type number_ = invalid_handle;
+  file_mark mark_;
 };
 
 inline constinit silent_descriptor the_silent_descriptor;
