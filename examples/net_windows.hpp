@@ -22,15 +22,15 @@
 namespace net::os {
 
 using handle = selectors::native_handle_type;
+inline constexpr int sending_side = SD_SEND;
 
 // Of the call that has just failed.
 inline int last_error() noexcept { return ::WSAGetLastError(); }
 
 inline bool is_for_later(int error) noexcept { return error == WSAEWOULDBLOCK; }
-// Of accept, which would fail again at once: WSAEMFILE, WSAENOBUFS, under wine WSAEINVAL. Only what concerns no more
-// than the one who came is known for certain.
-inline bool is_out_of_sockets(int error) noexcept {
-  return error != WSAEWOULDBLOCK && error != WSAECONNRESET && error != WSAECONNABORTED;
+// Whether an error of accept concerns only the connection that it would have returned.
+inline bool is_of_one_connection(int error) noexcept {
+  return error == WSAECONNRESET || error == WSAECONNABORTED;
 }
 inline std::string lookup_error(int error) { return std::system_category().message(error); }
 
@@ -65,6 +65,13 @@ inline bool claim_port(handle socket) noexcept {
                       sizeof on) == 0;
 }
 
+// A peer that vanished without a word is noticed after the system's default, two hours. Accepted sockets inherit this
+// from the listening one.
+inline void keep_alive(handle listening) noexcept {
+  const BOOL on = TRUE;
+  ::setsockopt(listening, SOL_SOCKET, SO_KEEPALIVE, reinterpret_cast<const char*>(&on), sizeof on);
+}
+
 // How many bytes; negative after an error. Sizes are int here.
 inline int size_of(std::size_t bytes) noexcept {
   return static_cast<int>(std::min<std::size_t>(bytes, 1 << 30));
@@ -74,6 +81,15 @@ inline std::ptrdiff_t send(handle to, std::string_view bytes) noexcept {
 }
 inline std::ptrdiff_t receive(handle from, std::span<char> buffer) noexcept {
   return ::recv(from, buffer.data(), size_of(buffer.size()), 0);
+}
+
+// Of a connect that has only begun.
+inline bool is_connecting(int error) noexcept { return error == WSAEWOULDBLOCK; }
+// How a connect has ended: 0, or why it failed.
+inline int pending_error(handle socket) noexcept {
+  int error = 0, size = sizeof error;
+  const int how = ::getsockopt(socket, SOL_SOCKET, SO_ERROR, reinterpret_cast<char*>(&error), &size);
+  return how == 0 ? error : ::WSAGetLastError();
 }
 
 // Before anything else: who opens sockets before the first selector starts Winsock himself. It ends with the process.
