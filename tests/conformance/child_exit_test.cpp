@@ -21,6 +21,7 @@
 #include <optional>
 #include <thread>
 #include <tuple>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -47,6 +48,9 @@ template <class Child, class Backend>
 struct combined {
   using child = Child;
   using backend = Backend;
+  static std::string test_name() {
+    return std::string(Backend::name) + (std::is_same_v<Child, child_exit> ? "" : ", SIGCHLD alone");
+  }
 };
 template <class Child, class... Backend>
 auto with_each(std::tuple<Backend...>*) -> std::tuple<combined<Child, Backend>...>;

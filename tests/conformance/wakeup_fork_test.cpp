@@ -17,7 +17,9 @@
 
 #include <cerrno>
 #include <memory>
+#include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -34,11 +36,19 @@ class pipe_bell : public detail::pipe_channel {
 };
 
 // Every backend with every bell.
+template <class Backend, class Bell>
+struct backend_with_bell {
+  using first_type = Backend;
+  using second_type = Bell;
+  static std::string test_name() {
+    return std::string(Backend::name) + (std::is_same_v<Bell, wakeup> ? "" : ", pipe");
+  }
+};
 template <class Bell, class Tuple>
 struct with;
 template <class Bell, class... Backends>
 struct with<Bell, std::tuple<Backends...>> {
-  using type = std::tuple<std::pair<Backends, Bell>...>;
+  using type = std::tuple<backend_with_bell<Backends, Bell>...>;
 };
 using pairs = decltype(std::tuple_cat(with<wakeup, backends>::type(), with<pipe_bell, backends>::type()));
 
