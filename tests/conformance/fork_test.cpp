@@ -21,7 +21,8 @@ using namespace support;
 
 namespace {
 
-// What a handler does in a child that was registered before the library's, which is when the first selector is opened.
+// What a handler does in a child that was registered before the library's: that is registered when the first
+// selector is opened.
 std::function<void()> in_early_handler;
 [[maybe_unused]] const int early_handler = pthread_atfork(nullptr, nullptr, [] {
   if (in_early_handler) in_early_handler();
