@@ -257,6 +257,8 @@ TEMPLATE_LIST_TEST_CASE("a number that is another file's in a child is left alon
 TEMPLATE_LIST_TEST_CASE("a child is one in a fork handler that was registered before the library's", "[fork]",
                         backends) {
   if (!has_emptied_pages()) return skip("nothing but a fork handler of the library tells children there");
+  if (is_kqueue<TestType> && is_linux)
+    return skip("the double of kqueue(2) takes a child's queues away after its handlers, not before");
   selector<void, TestType> refused, reopened, cleared;
   wakeup bell;
   auto pipes = make_pipes(3);
