@@ -268,3 +268,132 @@ TEMPLATE_LIST_TEST_CASE("what cannot throw says so", "[registration]", backends)
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().select(std::declval<std::chrono::seconds>(), error)));
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().find(number_of(1))));
 }
+
+TEMPLATE_LIST_TEST_CASE("what points to a thing with a handle is registered by it", "[registration]",
+                        backends) {
+  auto [reader, writer] = make_pipe();
+  const auto number = reader.get();
+  auto one = std::make_unique<connection>(connection{std::move(reader), "one"});
+  selector<std::unique_ptr<connection>, TestType> sel;
+  connection* const raw = one.get();
+  CHECK(sel.register_(event::read, std::move(one)).handle() == number);
+  CHECK(one == nullptr);
+  CHECK(sel.contains(raw));
+  CHECK(sel.at(raw).data().get() == raw);
+  CHECK(&sel.modify(sel.at(raw).data(), oneshot(event::read)) == sel.find(number));
+  write_byte(writer);
+  expect_ready(sel, {{number, event::read}});
+  CHECK(error_of([&](auto& error) { sel.register_(event::read, std::move(one), error); }) == errc::invalid_handle);
+  CHECK(error_of([&](auto& error) { sel.modify(one, event::read, error); }) == errc::invalid_handle);
+  CHECK(error_of([&](auto& error) { sel.unregister(one, error); }) == errc::invalid_handle);
+  CHECK_FALSE(sel.contains(one));
+  CHECK(sel.size() == 1);
+  sel.unregister(raw);
+  CHECK(sel.empty());
+}
+
+TEMPLATE_LIST_TEST_CASE("watch registers what is not registered, and keeps what is", "[registration]",
+                        backends) {
+  auto [reader, writer] = make_pipe();
+  std::error_code error = errc::closed;
+  selector<std::unique_ptr<int>, TestType> sel;
+  auto data = std::make_unique<int>(1);
+  auto& key = sel.watch(reader, event::read, std::move(data));
+  CHECK(data == nullptr);
+  CHECK(*key.data() == 1);
+  data = std::make_unique<int>(2);
+  CHECK(&sel.watch(reader, oneshot(event::read), std::move(data)) == &key);
+  REQUIRE(data != nullptr);
+  CHECK(*data == 2);
+  CHECK(*key.data() == 1);
+  CHECK(sel.watch(key, event::read, std::move(data), error) == &key);
+  CHECK_FALSE(error);
+  CHECK(data != nullptr);
+  CHECK(&sel.watch(key, {}) == &key);
+  CHECK(key.events().empty());
+  CHECK(sel.watch(reader, event::read, error) == &key);
+  CHECK(sel.watch(writer, event::write, error)->data() == nullptr);
+  write_byte(writer);
+  expect_ready(sel, {{reader.get(), event::read}, {writer.get(), event::write}});
+
+  CHECK(error_of([&](auto& e) { CHECK(sel.watch(number_of(-1), event::hangup, e) == nullptr); }) ==
+        errc::invalid_handle);
+  CHECK(error_of([&](auto& e) { CHECK(sel.watch(reader, event::hangup, e) == nullptr); }) ==
+        errc::invalid_events);
+  CHECK(error_of([&](auto& e) { CHECK(sel.watch(number_of(19'999), event::read, e) == nullptr); }) ==
+        std::errc::bad_file_descriptor);
+  auto& gone = sel.unregister(reader);
+  sel.register_(reader, event::read);
+  CHECK(error_of([&](auto& e) { CHECK(sel.watch(gone, event::read, e) == nullptr); }) ==
+        errc::not_registered);
+  CHECK_THROWS_AS(sel.watch(gone, event::read), std::system_error);
+  CHECK_THROWS_WITH(sel.watch(number_of(-1), event::read), contains("watch"));
+  sel.close();
+  CHECK(error_of([&](auto& e) { CHECK(sel.watch(reader, event::read, e) == nullptr); }) == errc::closed);
+}
+
+TEMPLATE_LIST_TEST_CASE("mark_ready refuses what modify refuses", "[registration]", backends) {
+  auto [reader, writer] = make_pipe();
+  selector<void, TestType> sel;
+  auto& key = sel.register_(reader, event::read);
+  const auto marking = [&](auto&& handle, event_mask events) {
+    return error_of([&](auto& error) { CHECK(sel.mark_ready(handle, events, error) == !error); });
+  };
+  CHECK(marking(number_of(-1), event::hangup) == errc::invalid_handle);
+  CHECK(marking(writer, event::hangup) == errc::not_registered);
+  CHECK(marking(reader, event::hangup) == errc::invalid_events);
+  CHECK(marking(key, event::error) == errc::invalid_events);
+  CHECK_FALSE(marking(key, event_mask()));
+  expect_idle(sel);
+  CHECK_THROWS_WITH(sel.mark_ready(writer, event::read),
+                    contains("mark_ready(") && contains("not registered"));
+  sel.unregister(key);
+  sel.register_(reader, event::read);
+  CHECK(marking(key, event::read) == errc::not_registered);
+  sel.close();
+  CHECK(marking(reader, event::read) == errc::closed);
+}
+
+namespace {
+
+template <class Selector>
+concept has_native_handle = requires(const Selector& sel) { sel.native_handle(); };
+template <class Selector, class H, class Interest = event_mask>
+concept can_register = requires(Selector& sel, H&& h, Interest interest) { sel.register_(h, interest); };
+template <class Selector, class H>
+concept can_do_all = requires(Selector& sel, H&& h, std::error_code& error) {
+  sel.modify(h, event::read);
+  sel.watch(h, event::read, error);
+  sel.unregister(h, error);
+  sel.mark_ready(h, event::read);
+  sel.find(h);
+  sel.at(h);
+  sel.contains(h);
+};
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a requires-expression can ask what is possible", "[registration]", backends) {
+  using tested = selector<void, TestType>;
+  STATIC_REQUIRE(can_register<tested, native_handle_type>);
+  STATIC_REQUIRE_FALSE(can_register<tested, long>);
+  STATIC_REQUIRE_FALSE(can_register<tested, std::string>);
+  STATIC_REQUIRE_FALSE(can_register<tested, native_handle_type*>);
+  STATIC_REQUIRE_FALSE(can_register<const tested, native_handle_type>);
+  STATIC_REQUIRE_FALSE(can_register<tested, native_handle_type, int>);
+  using edges = interest<trigger::edge>;
+  STATIC_REQUIRE(can_register<tested, native_handle_type, edges> == supports<TestType, trigger::edge>);
+  using exclusives = interest<trigger::level, true>;
+  STATIC_REQUIRE(can_register<tested, native_handle_type, exclusives> ==
+                 supports<TestType, trigger::level, true>);
+  STATIC_REQUIRE_FALSE(can_register<selector<connection, TestType>, native_handle_type, std::string>);
+  STATIC_REQUIRE(can_do_all<tested, native_handle_type>);
+  STATIC_REQUIRE(can_do_all<tested, const selector_key<void>&>);
+  STATIC_REQUIRE(can_do_all<tested, connection*>);
+  STATIC_REQUIRE_FALSE(can_do_all<tested, long>);
+  STATIC_REQUIRE_FALSE(can_do_all<tested, const selector_key<int>&>);
+  STATIC_REQUIRE_FALSE(can_do_all<const tested, native_handle_type>);
+  STATIC_REQUIRE(has_native_handle<tested> == (is_epoll<TestType> || is_kqueue<TestType>));
+  STATIC_REQUIRE(pollable<tested> == has_native_handle<tested>);
+  STATIC_REQUIRE(requestable_events<TestType>.contains(event::read | event::write));
+}
