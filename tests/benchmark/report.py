@@ -23,7 +23,7 @@ def tables(results, brief=False):
                      [[f"ring, {what}", *(f"+{of[name] - of['by_hand']:,.1f}" if name in of else "" for name in shown)]
                       for what, of in counted.items()])
     yield ""
-    left_out = ("compile", "echo, 1 conn") if brief else ("compile",)
+    left_out = ("compile", "timers", "echo, 1 conn") if brief else ("compile", "timers")
     timed = {what: of for what, of in results["times"].items()
              if not what.startswith(left_out) and not (brief and what.endswith(("median trip", "1,000 trips")))}
     yield from table(["time, beside the loop by hand", *(titles[name] for name in shown), "bar"],
@@ -33,7 +33,8 @@ def tables(results, brief=False):
     rows = [[what, f"{one['figure']:,.4g}" if one["figure"] < 1000 else f"{one['figure']:,.0f}",
              f"{one['promised']:,}" if one["promised"] is not None else ""]
             for what, one in results["exact"].items() if not what.startswith("instructions an event")]
-    rows += [[what, of["peers"]["selectors"]["text"], f"{of['promised']:.2f}"] for what, of in results["times"].items() if what.startswith("compile")]
+    rows += [[what, of["peers"]["selectors"]["text"], f"{of['promised']:.2f}" if of["promised"] else ""]
+             for what, of in results["times"].items() if what.startswith(("compile", "timers"))]
     yield from table(["what else it costs", "selectors", "bar"], rows)
 
 

@@ -30,6 +30,9 @@ installed = [name for name in report.titles if name in given.peers.split(",")]
 peers = ["selectors", *installed]  # and "cpython", a program of its own, for the ring alone
 rounds = 2 if given.quick else given.rounds
 scale = 10 if given.quick else 1
+timer_count = 100000
+timer_works = (("later", "move one of 100,000 timers later", 95), ("churn", "cancel one of 100,000 timers and add another", 240),
+               ("expire", "add one of 100,000 timers and have it expire", None))
 rings = {(1000, 100): 20000, (9000, 1): 5000, (9000, 1000): 20000}
 
 results = {"compiler": exact.identity(given.compiler), "exact": {}, "times": {}, "peers": {}}
@@ -95,6 +98,12 @@ def count_calls():
     expect("bytes of an echo server's program above by hand", figures["bytes of echo_selectors"]["figure"] - figures["bytes of echo_by_hand"]["figure"], 16384)
 
 
+def count_timers():
+    for work, title, promised in timer_works:
+        counted = exact.instructions_of_each({who: program("timers", who, work, timer_count) for who in ("selectors", "none")}, timer_count)
+        expect(f"instructions to {title}", counted["selectors"] - counted["none"], promised)
+
+
 def compile_all():
     units = {}
     sources = {"umbrella": ["selectors/selectors.hpp"], "four headers": ["sys/epoll.h", "chrono", "system_error", "vector"]}
@@ -151,6 +160,16 @@ def run_workloads():
         tell(f"lateness of {title}, median", contest.ratios(waited, best=statistics.median), 1.05)
         results["peers"][f"lateness of {title}, µs: median, 99 in 100"] = {
             name: [times[len(times) // 2] / 1000, times[len(times) * 99 // 100] / 1000] for name, times in late.items()}
+
+
+def run_timers():
+    for work, title, _ in timer_works:
+        who = ["selectors", "multimap", *(["libev"] if "libev" in installed else [])]
+        played = contest.take_turns({name: program("timers", name, work, timer_count) for name in who}, rounds)
+        for theirs, promised in {"libev": {"later": 0.6}.get(work, 1.3), "multimap": 0.5 if work == "churn" else None}.items():
+            if theirs in played:
+                title_of = {"libev": "libev", "multimap": "std::multimap"}[theirs]
+                tell(f"timers: to {title}, beside {title_of}", {"selectors": contest.ratios(played, theirs)["selectors"]}, promised)
 
 
 def run_operations():
@@ -223,7 +242,7 @@ def compare_with_recorded():
             note(f"better than recorded: {what}: {now}, was {was}; --record writes it down")
 
 
-for part in count_rings, count_calls, compile_all, run_rings, run_workloads, run_operations, run_echo:
+for part in count_rings, count_calls, count_timers, compile_all, run_rings, run_workloads, run_timers, run_operations, run_echo:
     note(part.__name__.replace("_", " "))
     part()
 compare_with_recorded()

@@ -18,13 +18,14 @@ struct timer_node {
   bool is_in() const noexcept { return index != out; }
 
   TimePoint due{};
-  TimePoint heap_due{};     // what its entry was sifted by: never later than `due`
-  std::uint64_t order = 0;  // of being added or moved, among those that are due at the same time
+  TimePoint heap_due{};       // what its entry was sifted by: never later than `due`
+  std::uint64_t order = 0;    // of being added or moved, among those that are due at the same time
+  std::uint32_t index = out;  // of its entry
+  std::uint32_t slot = 0;     // the owner's
   union {
     std::uint64_t heap_order = 0;  // what its entry was sifted by, while it is in
     timer_node* next;              // in a list, while it is out
   };
-  std::uint32_t index = out;  // of its entry
 };
 
 // A 4-ary heap of (due time, node): two entries are compared without a look at their nodes, unless they are due at the
