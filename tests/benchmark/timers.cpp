@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// What timers cost: `timers selectors|libev|multimap|none later|idle|churn|expire COUNT`. A round tells the processor time
-// of one operation on one of COUNT timers. Time is virtual: deadlines are given, and no clock is read.
+// What timers cost: `timers selectors|libev|multimap|none later|idle|churn|expire COUNT`. A round tells the
+// processor time of one operation on one of COUNT timers. Time is virtual: deadlines are given, and no clock
+// is read.
 //
 //   later    a timer, at random, is moved to a minute from now, and nothing else
-//   idle     the same as the idle timeouts of connections: each of them is moved ten times a minute, and after every
-//            16 the loop looks for what is due; so what moving has left to the loop is in it
-//   churn    a request is done and another begins: its timer is cancelled, and one is added that is due at random
+//   idle     the same as the idle timeouts of connections: each is moved ten times a minute, and after every 16
+//            the loop looks for what is due; so what moving has left to the loop is in it
+//   churn    a request is done and another begins: its timer is cancelled, and one is added, due at random
 //   expire   so many timers are added, in no order, and expire
 //
 // `none` does what they all do and nothing of a timer: what is to be subtracted from a count of instructions.
@@ -42,8 +43,8 @@ class numbers {
   std::uint64_t state_ = 1;
 };
 
-// Each of these has timers 0, 1, ..., which are due at nanoseconds of a virtual time. `expire` takes out what is due by
-// some time, and calls `visit` with its number, which may add it again.
+// Each of these has timers 0, 1, ..., which are due at nanoseconds of a virtual time. `expire` takes out what
+// is due by some time, and calls `visit` with its number, which may add it again.
 
 class with_selectors {
  public:
@@ -105,8 +106,8 @@ class with_none {
 };
 
 #if SELECTORS_PEER_LIBEV
-// The time of libev is its own, so what expires is added at the time of the loop, give or take a microsecond; and a
-// deadline is as far from that time as it is from the start of the virtual one.
+// The time of libev is its own, so what expires is added at the time of the loop, give or take a microsecond;
+// and a deadline is as far from that time as it is from the start of the virtual one.
 class with_libev {
  public:
   explicit with_libev(std::size_t count) : loop_(ev_loop_new(0)), timers_(count) {

@@ -34,15 +34,15 @@ class serial_numbers {
   std::uint64_t last_ = 0;
 };
 
-// A timer without its data: where it is in the heap, and which timer it is. Its memory, once made, stays a timer_record
-// of the same slot for as long as the store lives.
+// A timer without its data: where it is in the heap, and which timer it is. Its memory, once made, stays a
+// timer_record of the same slot for as long as the store lives.
 template <class TimePoint>
 struct timer_record : timer_node<TimePoint> {
   std::uint64_t serial = 0;  // of the timer that is here, or was here last
 };
 
-// The timers of a queue, whatever their data: those that are in, that whose turn it is in a loop, those that are
-// retired, and memory for more. It moves as one; `timer_queue` makes and destroys the data.
+// The timers of a queue, whatever their data: those that are in, that whose turn it is in a loop, those that
+// are retired, and memory for more. It moves as one; `timer_queue` makes and destroys the data.
 template <class TimePoint>
 class timer_store {
  public:
@@ -60,8 +60,8 @@ class timer_store {
     return found->serial == serial && found->is_in() ? found : nullptr;
   }
 
-  // A record that is in nothing, or null if there is no memory. All that the timer may ever need is allocated here.
-  // `create` makes a record in memory of that layout.
+  // A record that is in nothing, or null if there is no memory. All that the timer may ever need is allocated
+  // here. `create` makes a record in memory of that layout.
   record* take(pool::layout layout, record* (*create)(void*) noexcept) noexcept {
     if (free_count_ != 0) [[likely]]
       return free_[--free_count_];
