@@ -21,7 +21,8 @@ using namespace support;
 
 namespace {
 
-// What a handler does in a child that was registered before the library's, which is when the first selector is opened.
+// What a handler does in a child that was registered before the library's: that is registered when the first
+// selector is opened.
 std::function<void()> in_early_handler;
 [[maybe_unused]] const int early_handler = pthread_atfork(nullptr, nullptr, [] {
   if (in_early_handler) in_early_handler();
@@ -256,6 +257,8 @@ TEMPLATE_LIST_TEST_CASE("a number that is another file's in a child is left alon
 TEMPLATE_LIST_TEST_CASE("a child is one in a fork handler that was registered before the library's", "[fork]",
                         backends) {
   if (!has_emptied_pages()) return skip("nothing but a fork handler of the library tells children there");
+  if (is_kqueue<TestType> && is_linux)
+    return skip("the double of kqueue(2) takes a child's queues away after its handlers, not before");
   selector<void, TestType> refused, reopened, cleared;
   wakeup bell;
   auto pipes = make_pipes(3);
