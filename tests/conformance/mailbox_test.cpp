@@ -362,13 +362,17 @@ TEST_CASE("posting and taking under a mailbox's lock is refused, and loses nothi
   busy::box = &box;
   busy::at_destruction = 0;
   busy::error.clear();
+  selector<> sel;
+  sel.register_(box, event::read);
+  box.post(busy(0));  // whose notification must stay
   busy::at_move = true;
   box.post(busy(1));
+  expect_ready(sel, {{box.native_handle(), event::read}});
   CHECK_FALSE(busy::at_move);
   CHECK(busy::error == std::errc::resource_deadlock_would_occur);
   std::vector<int> found;
   for (busy& one : box.take()) found.push_back(one.number);
-  CHECK(found == std::vector<int>{1});
+  CHECK(found == std::vector<int>{0, 1});
 }
 
 TEST_CASE("a conversion may post and take", "[mailbox]") {
@@ -519,7 +523,8 @@ TEMPLATE_LIST_TEST_CASE("of what many threads post nothing is lost, and each thr
     int number;
   };
   const std::size_t threads = GENERATE(std::size_t{1}, std::size_t{4}, std::size_t{16});
-  constexpr int most = 40000;
+  constexpr int most =
+      SELECTORS_HAS_WINSOCK ? 8000 : 40000;  // where each break makes a few slow calls, fewer
   const int items = most / static_cast<int>(threads);
   const bool leaves = GENERATE(false, true);
   selector<void, TestType> sel;
