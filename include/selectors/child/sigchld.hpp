@@ -23,9 +23,9 @@
 
 namespace selectors::detail {
 
-// The end of a child by SIGCHLD, where the system has nothing better. Signals coalesce, so the handler looks at each child
-// that is watched: a system call each. A handler of the program's own is called as before; one that is set later must
-// call the one it replaces, or be there before the next child is watched.
+// The end of a child by SIGCHLD, where the system has nothing better. Signals coalesce, so the handler looks
+// at each child that is watched: a system call each. A handler of the program's own is called as before; one
+// that is set later must call the one it replaces, or be there before the next child is watched.
 class sigchld_watch {
  public:
   failure open(pid_t pid, bool& is_missing) noexcept {
@@ -79,7 +79,7 @@ class sigchld_watch {
 
   struct unsubscribe {
     void operator()(listener* which) const noexcept {
-      all_signal_handlers.unsubscribe(*which);
+      which->home->unsubscribe(*which);
       delete which;
     }
   };
