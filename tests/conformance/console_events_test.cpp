@@ -60,7 +60,7 @@ TEST_CASE("several sets hear of one event, and nobody when they have gone", "[si
 
 TEST_CASE("the handler of an event that ends the process does not return before the sets are destroyed",
           "[signal_set]") {
-  for (const DWORD event : {CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT}) {
+  for (const DWORD event : {DWORD{CTRL_CLOSE_EVENT}, DWORD{CTRL_LOGOFF_EVENT}, DWORD{CTRL_SHUTDOWN_EVENT}}) {
     selector<> sel;
     std::optional<signal_set> first, second;
     first.emplace(std::initializer_list<int>{SIGTERM});
