@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// The end of child processes as events: once each, with the status, by whatever the system has for it, and no zombie.
+// The end of child processes as events: once each, with the status, by whatever the system has for it, and no
+// zombie.
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
@@ -427,7 +428,8 @@ TEST_CASE("a child is watched without memory, but for SIGCHLD's sake", "[child_e
   CHECK(action_of(SIGCHLD).sa_handler == SIG_DFL);
 }
 
-// ---- SIGCHLD --------------------------------------------------------------------------------------------------------
+// ---- SIGCHLD
+// --------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -552,7 +554,8 @@ TEST_CASE("SIGCHLD: children end while others are watched and forgotten in other
   CHECK(wrong == 0);
 }
 
-// ---- fork -----------------------------------------------------------------------------------------------------------
+// ---- fork
+// -----------------------------------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("a child process has none of its parent's children", "[child_exit][fork]", child_exit,
                    sigchld_exit) {
@@ -585,7 +588,8 @@ TEMPLATE_TEST_CASE("a child process has none of its parent's children", "[child_
   CHECK(WEXITSTATUS(child->reap().value()) == 6);
 }
 
-// ---- sandboxes and old kernels --------------------------------------------------------------------------------------
+// ---- sandboxes and old kernels
+// --------------------------------------------------------------------------------------
 
 #if SELECTORS_HAS_EPOLL
 namespace {
@@ -604,7 +608,8 @@ void refuse(unsigned call, int error, int first = -1) {
   if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) ::_exit(100);
 }
 
-// Ends a child by a signal, and one by itself, before and after they are watched; the step at which that went wrong.
+// Ends a child by a signal, and one by itself, before and after they are watched; the step at which that went
+// wrong.
 int use_children() {
   for (const bool is_early : {false, true}) {
     const pid_t pid = ::fork();

@@ -352,7 +352,8 @@ TEST_CASE("a signal that comes while others are taken is not lost", "[signal_set
   raiser.join();
 }
 
-// ---- fork ---------------------------------------------------------------------------------------------------------
+// ---- fork
+// ---------------------------------------------------------------------------------------------------------
 
 TEMPLATE_LIST_TEST_CASE("a signal in a child reaches neither its parent nor its copy of the set",
                         "[signal_set][fork]", backends) {
@@ -416,6 +417,32 @@ TEST_CASE("a child that destroys its copy has the handlers back, its parent keep
         }) == -1);
   ::raise(SIGHUP);
   CHECK(taken(*set) == list{SIGHUP});
+}
+
+TEMPLATE_LIST_TEST_CASE("a child reopens its copy, and the selector that has it", "[signal_set][fork]",
+                        backends) {
+  selector<void, TestType> sel;
+  signal_set set{SIGHUP, SIGUSR1};
+  sel.register_(set, event::read);
+  std::error_code error;
+  set.reopen(error);  // does nothing here
+  CHECK_FALSE(error);
+  ::raise(SIGUSR1);
+  CHECK(in_child([&] {
+          const int handle = set.native_handle();
+          set.reopen();
+          sel.reopen();
+          if (set.native_handle() != handle) return 1;
+          if (!set.take().empty() || !sel.select(0s).empty()) return 2;
+          ::raise(SIGHUP);
+          if (sel.select(5s).empty() || taken(set) != list{SIGHUP}) return 3;
+          return sel.select(0s).empty() ? 0 : 4;
+        }) == 0);
+  expect_ready(sel, {{set.native_handle(), event::read}});
+  CHECK(taken(set) == list{SIGUSR1});
+  signal_set refused({SIGKILL}, error);
+  refused.reopen(error);
+  CHECK(error == errc::closed);
 }
 
 TEST_CASE("what a child executes has the default handlers", "[signal_set][fork]") {
