@@ -3,9 +3,15 @@
 // Lines. What one client says, every other client hears once, as `NAME: LINE`.
 
 #include "net.hpp"
+#include "terminal.hpp"
 
 #include <algorithm>
 #include <array>
+#include <exception>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 using selectors::event;
@@ -22,48 +28,10 @@ struct client {
   std::string name;
   std::string line = {};  // as far as it has come
   net::backlog unread = {};
-  std::string leaves = {};  // why, once it must
+  std::string_view leaves = {};  // why, once it must
 
   auto native_handle() const { return socket.native_handle(); }
 };
-
-// How long the UTF-8 character at the front is; 0 if there is none. The second byte's bounds rule out what
-// UTF-8 must not say: overlong forms, surrogates, and what is beyond Unicode.
-std::size_t utf8_length(std::string_view text) {
-  const auto at = [&](std::size_t i) -> unsigned {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
-  };
-  const auto follows = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xbf) {
-    return at(i) >= low && at(i) <= high;
-  };
-  const unsigned first = at(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef)
-    return follows(1, first == 0xe0 ? 0xa0 : 0x80, first == 0xed ? 0x9f : 0xbf) && follows(2) ? 3 : 0;
-  if (first >= 0xf0 && first <= 0xf4)
-    return follows(1, first == 0xf0 ? 0x90 : 0x80, first == 0xf4 ? 0x8f : 0xbf) && follows(2) && follows(3)
-               ? 4
-               : 0;
-  return 0;
-}
-
-// Text that does nothing to a terminal but appear: no control characters, neither ASCII's nor Unicode's C1.
-std::string harmless(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
-    const std::string_view one = text.substr(0, std::max<std::size_t>(length, 1));
-    const bool is_control = one[0] == '\x7f' || (length == 1 && one[0] >= 0 && one[0] < ' ') ||
-                            (length == 2 && one[0] == '\xc2' && static_cast<unsigned char>(one[1]) < 0xa0);
-    if (length == 0 || is_control)
-      out += one[0] == '\t' ? ' ' : '?';
-    else
-      out += one;
-    text.remove_prefix(one.size());
-  }
-  return out;
-}
 
 bool is_name(std::string_view text) {
   const auto fits = [](char c) {
@@ -79,12 +47,12 @@ class chat_server {
       : options_(options), acceptor_(std::move(listening)) {
     sel_.register_(acceptor_, event::read);
     sel_.register_(signal_, event::read);
-    std::cout << "listening on " << net::local_name(acceptor_) << std::endl;
+    net::announce(acceptor_);
   }
 
   void run() {
     for (;;) {
-      auto ready = sel_.select(acceptor_.patience());
+      auto ready = sel_.select_until(acceptor_.resume_at());
       acceptor_.resume(sel_);
       for (auto [key, events] : ready) {
         if (key.handle() == signal_.native_handle()) return;
@@ -103,19 +71,37 @@ class chat_server {
   void accept() {
     acceptor_.accept_some(sel_, [this](net::socket peer, std::string address) {
       options_.log(address, "came");
-      std::string name;
-      do name = "guest" + std::to_string(++guests_);
-      while (find(name) != nullptr);
+      client arrived{std::move(peer), address, free_name()};
+      clients_.push_back(nullptr);  // first: once the client is registered, nothing may fail
       std::error_code refused;
-      auto* const made = sel_.register_(event::read, client{std::move(peer), address, name}, refused);
-      if (made == nullptr) return options_.log(address, "refused: " + refused.message());
-      key_type& key = *clients_.emplace_back(made);
-      tell(key, "* welcome, " + name + ": /nick NAME, /who, /quit");
-      tell_others(key, "* " + name + " joined");
+      clients_.back() = sel_.register_(event::read, std::move(arrived), refused);
+      if (refused) {
+        clients_.pop_back();
+        return options_.log(address, "refused: " + refused.message());
+      }
+      key_type& key = *clients_.back();
+      tell(key, {"* welcome, ", key.data().name, ": /nick NAME, /who, /quit"});
+      tell_others(key, {"* ", key.data().name, " joined"});
     });
   }
 
+  std::string free_name() {
+    std::string name;
+    do name = "guest" + std::to_string(++guests_);
+    while (find(name) != nullptr);
+    return name;
+  }
+
+  // What fails on behalf of one client, for lack of memory, ends that client alone.
   void serve(key_type& key, event_mask events) {
+    try {
+      exchange(key, events);
+    } catch (const std::exception&) {
+      leave(key, "out of memory");
+    }
+  }
+
+  void exchange(key_type& key, event_mask events) {
     client& one = key.data();
     if (events.contains(event::write)) {
       const net::status how = one.unread.send_to(one.socket);
@@ -147,25 +133,25 @@ class chat_server {
 
   void hear(key_type& key, std::string_view line) {
     client& one = key.data();
-    options_.log(one.address, "sent " + net::printable(line));
+    if (options_.verbose) options_.log(one.address, "sent " + net::printable(line));
     if (line.starts_with("/nick "))
       rename(key, std::string(line.substr(6)));
     else if (line == "/who")
-      tell(key, "* here: " + everybody());
+      tell(key, {"* here: ", everybody()});
     else if (line == "/quit")
       leave(key, "left");
     else if (line.starts_with('/'))
-      tell(key, "* unknown command " + harmless(line) + ": /nick NAME, /who, /quit");
+      tell(key, {"* unknown command ", net::harmless(line), ": /nick NAME, /who, /quit"});
     else if (!line.empty())
-      tell_others(key, one.name + ": " + harmless(line));
+      tell_others(key, {one.name, ": ", net::harmless(line)});
   }
 
-  void rename(key_type& key, const std::string& name) {
-    if (!is_name(name)) return tell(key, "* a name has 1 to 24 letters, digits, - and _");
-    if (find(name) != nullptr) return tell(key, "* " + name + " is in use");
-    const std::string before = std::exchange(key.data().name, name);
-    tell(key, "* you are now " + name);
-    tell_others(key, "* " + before + " is now " + name);
+  void rename(key_type& key, std::string name) {
+    if (!is_name(name)) return tell(key, {"* a name has 1 to 24 letters, digits, - and _"});
+    if (find(name) != nullptr) return tell(key, {"* ", name, " is in use"});
+    const std::string before = std::exchange(key.data().name, std::move(name));
+    tell(key, {"* you are now ", key.data().name});
+    tell_others(key, {"* ", before, " is now ", key.data().name});
   }
 
   key_type* find(const std::string& name) {
@@ -180,50 +166,60 @@ class chat_server {
     return names;
   }
 
-  void tell(key_type& key, const std::string& line) {
+  using parts = std::initializer_list<std::string_view>;
+
+  // One line. Whoever has no room for it leaves, so that nobody misses one.
+  void tell(key_type& key, parts line) noexcept {
     client& one = key.data();
     if (!one.leaves.empty()) return;
-    one.unread.append(line + "\n");
-    if (one.unread.size() > most_unread)
-      leave(key, "does not read");
-    else
+    try {
+      one.unread.append(line, "\n");
       sel_.modify(key, event::read | event::write);
+      if (one.unread.size() > most_unread) leave(key, "does not read");
+    } catch (const std::exception&) {
+      leave(key, "out of memory");
+    }
   }
 
-  void tell_others(const key_type& from, const std::string& line) {
+  void tell_others(const key_type& from, parts line) noexcept {
     for (key_type* key : clients_)
       if (key != &from) tell(*key, line);
   }
 
-  // Only marks: whoever calls may be going over the clients.
-  void leave(key_type& key, std::string why) {
-    if (key.data().leaves.empty()) leaving_.push_back(&key);
-    key.data().leaves = std::move(why);
+  // Only marks: the caller may be iterating over the clients.
+  void leave(key_type& key, std::string_view why) noexcept {
+    if (key.data().leaves.empty()) ++leaving_;
+    key.data().leaves = why;
   }
 
   // Telling the others may be too much for one more of them.
   void part_with_the_leaving() {
-    while (!leaving_.empty()) {
-      key_type& key = *leaving_.back();
-      leaving_.pop_back();
+    for (; leaving_ != 0; --leaving_) {
+      const auto found = std::find_if(clients_.begin(), clients_.end(),
+                                      [](const key_type* key) { return !key->data().leaves.empty(); });
+      key_type& key = **found;
+      clients_.erase(found);
       client& one = key.data();
       options_.log(one.address, one.leaves);
-      std::erase(clients_, &key);
-      if (one.leaves != "left") one.unread.append("* you are out: " + one.leaves + "\n");
+      const bool goes_freely = one.leaves == "left";
+      try {
+        if (!goes_freely) one.unread.append({"* you are out: ", one.leaves}, "\n");
+      } catch (const std::bad_alloc&) {  // then it is not told why
+      }
       (void)one.unread.send_to(one.socket);  // as much as it still takes
       sel_.unregister(key);                  // the next select destroys the client, which closes its socket
-      tell_others(key, "* " + one.name + (one.leaves == "left" ? " left" : " left: " + one.leaves));
+      tell_others(key, {"* ", one.name, goes_freely ? " left" : " left: ", goes_freely ? "" : one.leaves});
     }
   }
 
   net::options options_;
   net::acceptor acceptor_;
-  net::end_by_signal signal_;
+  selectors::signal_set signal_ = net::ending_signals();
   std::array<char, 16 * 1024> buffer_;
   int guests_ = 0;
   selectors::selector<client, Backend> sel_;
   std::vector<key_type*> clients_;  // in the order in which they came
-  std::vector<key_type*> leaving_;
+  std::size_t leaving_ = 0;         // how many of them are about to go
 };
 
 }  // namespace

@@ -6,6 +6,10 @@
 #include "net.hpp"
 
 #include <array>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <utility>
 
 using selectors::event;
 using selectors::event_mask;
@@ -37,12 +41,12 @@ class echo_server {
       : options_(options), acceptor_(std::move(listening)) {
     sel_.register_(acceptor_, event::read);
     sel_.register_(signal_, event::read);
-    std::cout << "listening on " << net::local_name(acceptor_) << std::endl;
+    net::announce(acceptor_);
   }
 
   void run() {
     for (;;) {
-      auto ready = sel_.select(acceptor_.patience());
+      auto ready = sel_.select_until(acceptor_.resume_at());
       acceptor_.resume(sel_);
       for (auto [key, events] : ready) {
         if (key.handle() == signal_.native_handle()) return;
@@ -66,16 +70,28 @@ class echo_server {
     });
   }
 
+  // What fails on behalf of one client, for lack of memory, ends that client alone.
   void serve(key_type& key, event_mask events) {
+    try {
+      exchange(key, events);
+    } catch (const std::exception&) {
+      end(key, "left: out of memory");
+    }
+  }
+
+  void exchange(key_type& key, event_mask events) {
     client& one = key.data();
     if (events.contains(event::read)) read(one);
     const bool is_gone = one.owed.send_to(one.socket) == net::status::end;
-    if (is_gone || (one.is_at_end && one.owed.empty())) {
-      options_.log(one.name, "left");
-      sel_.unregister(key);  // the next select destroys the client, which closes its socket
-    } else {
+    if (is_gone || (one.is_at_end && one.owed.empty()))
+      end(key, "left");
+    else
       sel_.modify(key, one.wants());
-    }
+  }
+
+  void end(key_type& key, std::string_view why) {
+    options_.log(key.data().name, why);
+    sel_.unregister(key);  // the next select destroys the client, which closes its socket
   }
 
   // One piece at a time, so that a client who floods does not keep the others waiting.
@@ -89,7 +105,7 @@ class echo_server {
 
   net::options options_;
   net::acceptor acceptor_;
-  net::end_by_signal signal_;
+  selectors::signal_set signal_ = net::ending_signals();
   std::array<char, 64 * 1024> buffer_;
   selectors::selector<client, Backend> sel_;
 };

@@ -13,10 +13,14 @@
 #include "net_posix.hpp"
 #endif
 
+#include <cerrno>
 #include <chrono>
+#include <concepts>
 #include <exception>
+#include <initializer_list>
 #include <iostream>
 #include <memory>
+#include <new>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -67,7 +71,19 @@ class backlog {
  public:
   std::size_t size() const noexcept { return bytes_.size() - sent_; }
   bool empty() const noexcept { return size() == 0; }
+
+  // All or nothing. Throws std::bad_alloc.
   void append(std::string_view more) { bytes_ += more; }
+  void append(std::initializer_list<std::string_view> parts, std::string_view end = {}) {
+    const std::size_t before = bytes_.size();
+    try {
+      for (const std::string_view part : parts) bytes_ += part;
+      bytes_ += end;
+    } catch (...) {
+      bytes_.resize(before);
+      throw;
+    }
+  }
 
   // As much as the socket takes. An end means that nobody will ever read it.
   status send_to(const socket& to) {
@@ -89,6 +105,16 @@ class backlog {
   std::string bytes_;
   std::size_t sent_ = 0;
 };
+
+// Closing it then is a reset: the peer learns that what it has received may not be all.
+inline void reset_when_closed(const socket& which) noexcept {
+  const linger at_once{1, 0};
+  ::setsockopt(which.native_handle(), SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&at_once),
+               sizeof at_once);
+}
+
+// No more is sent; what the peer sends can still be received.
+inline void finish_sending(const socket& to) noexcept { ::shutdown(to.native_handle(), os::sending_side); }
 
 // ---- addresses ----------------------------------------------------------------------------------------------------
 
@@ -114,86 +140,128 @@ struct free_addresses {
   void operator()(addrinfo* all) const noexcept { ::freeaddrinfo(all); }
 };
 
-// A listening socket on the first address of the host that can be had.
-inline socket listen(const std::string& host, const std::string& port) {
-  addrinfo wanted{};
-  wanted.ai_socktype = SOCK_STREAM;
-  wanted.ai_flags = AI_PASSIVE;
+using addresses = std::unique_ptr<addrinfo, free_addresses>;
+
+// Blocks while it asks a name server.
+inline addresses look_up(const std::string& host, const std::string& port, int flags = 0) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = flags;
   addrinfo* first = nullptr;
-  if (const int error = ::getaddrinfo(host.c_str(), port.c_str(), &wanted, &first); error != 0)
+  if (const int error = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &first); error != 0)
     throw std::runtime_error("getaddrinfo " + host + ": " + os::lookup_error(error));
-  const std::unique_ptr<addrinfo, free_addresses> all(first);
+  return addresses(first);
+}
+
+// A listening socket on the first address of the host that can be had. `claim` is called before bind.
+inline socket listen(const std::string& host, const std::string& port,
+                     bool (*claim)(os::handle) noexcept = os::claim_port) {
+  const addresses all = look_up(host, port, AI_PASSIVE);
   std::pair<std::string, int> refused;
-  for (const addrinfo* one = first; one != nullptr; one = one->ai_next) {
+  for (const addrinfo* one = all.get(); one != nullptr; one = one->ai_next) {
     socket made(os::open(*one));
     if (!made)
       refused = {"socket", os::last_error()};
-    else if (!os::claim_port(made.native_handle()))
+    else if (!claim(made.native_handle()))
       refused = {"setsockopt", os::last_error()};
     else if (::bind(made.native_handle(), one->ai_addr, static_cast<socklen_t>(one->ai_addrlen)) != 0)
       refused = {"bind", os::last_error()};
     else if (::listen(made.native_handle(), SOMAXCONN) != 0)
       refused = {"listen", os::last_error()};
     else
-      return made;
+      return os::keep_alive(made.native_handle()), std::move(made);
   }
   throw std::system_error(refused.second, std::system_category(), refused.first + " " + host + ":" + port);
 }
 
-// A listening socket in a selector. Out of descriptors, it is paused: else it would wake the loop for ever.
+// A listening socket in a selector. While accept(2) fails for a reason that stays (no descriptor, no memory, a
+// sandbox), the connection stays in the queue and the socket stays readable: accepting is paused for a moment, or
+// the loop would spin.
 class acceptor {
  public:
   explicit acceptor(socket listening) : socket_(std::move(listening)) {}
   os::handle native_handle() const noexcept { return socket_.native_handle(); }
 
-  // Calls `welcome(socket, name)` for some of those who wait.
+  // Calls `welcome(socket, name)` for up to 16 waiting connections. One for which there is no memory is closed.
   template <class Selector, class Welcome>
   void accept_some(Selector& sel, Welcome welcome) {
     for (int i = 0; i != 16; ++i) {
       sockaddr_storage address{};
       socklen_t size = sizeof address;
       socket peer(os::accept(native_handle(), reinterpret_cast<sockaddr*>(&address), &size));
-      if (peer) {
-        welcome(std::move(peer), name_of(address, size));
-        continue;
+      if (!peer) {
+        const int error = os::last_error();
+        if (os::is_of_one_connection(error)) continue;
+        if (!os::is_for_later(error)) pause(sel);
+        return;
       }
-      is_paused_ = os::is_out_of_sockets(os::last_error());
-      if (is_paused_) sel.modify(*this, {});
-      return;  // nobody waits any more, or whoever did has gone: accept(2) tells his errors here
+      try {
+        welcome(std::move(peer), name_of(address, size));
+      } catch (const std::exception&) {
+        return pause(sel);  // the others that wait would meet the same
+      }
     }
   }
 
-  // How long to wait at most: while paused a moment, since a descriptor may become free anywhere in the
-  // system.
-  std::chrono::milliseconds patience() const {
-    return is_paused_ ? std::chrono::milliseconds(100) : (std::chrono::milliseconds::max)();
-  }
+  // When to end a wait at the latest: while paused, when it is time to try again.
+  std::chrono::steady_clock::time_point resume_at() const { return resume_at_; }
+
+  // After each wait. If the kernel has no memory to watch the socket again, it stays paused.
   template <class Selector>
   void resume(Selector& sel) {
-    if (std::exchange(is_paused_, false)) sel.modify(*this, selectors::event::read);
+    if (resume_at_ == never || std::chrono::steady_clock::now() < resume_at_) return;
+    std::error_code error;
+    sel.modify(*this, selectors::event::read, error);
+    error ? pause(sel) : void(resume_at_ = never);
   }
 
  private:
+  static constexpr auto never = (std::chrono::steady_clock::time_point::max)();
+
+  template <class Selector>
+  void pause(Selector& sel) {
+    sel.modify(*this, {});  // an empty interest never fails
+    resume_at_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+  }
+
   socket socket_;
-  bool is_paused_ = false;
+  std::chrono::steady_clock::time_point resume_at_ = never;
 };
 
 // ---- the program --------------------------------------------------------------------------------------------------
 
-// The main function of a server: `serve(backend*, listening socket, options)` until a signal.
+// Whoever started the program may wait for this line, so a line that cannot be written is an error.
+inline void print(const std::string& text) {
+  errno = 0;
+  if (std::cout << text << std::flush) return;
+  const int error = errno != 0 ? errno : EIO;
+  throw std::system_error(error, std::generic_category(), "write to stdout");
+}
+
+template <selectors::pollable Socket>
+void announce(const Socket& listening) {
+  print("listening on " + local_name(listening) + "\n");
+}
+
+// The main function of a server: `serve(backend*, listening socket, options)` until a signal, or without the socket if it
+// listens in its own way.
 template <class Serve>
-int run(std::string_view program, int argc, char** argv, Serve serve) {
+int run(std::string_view program, int argc, char** argv, Serve serve, const extra_option& extra = {}) {
   try {
     os::start();
     for (int i = 1; i < argc; ++i)
-      if (argv[i] == std::string_view("--help")) return std::cout << help(program) << std::flush, 0;
-    const options chosen = parse(argc, argv);
+      if (argv[i] == std::string_view("--help")) return print(help(program, extra)), 0;
+    const options chosen = parse(argc, argv, extra);
     for_each_backend([&]<class Backend>(Backend* backend) {
-      if (chosen.backend == Backend::name) serve(backend, listen(chosen.host, chosen.port), chosen);
+      if (chosen.backend != Backend::name) return;
+      if constexpr (std::invocable<Serve, Backend*, const options&>)
+        serve(backend, chosen);
+      else
+        serve(backend, listen(chosen.host, chosen.port), chosen);
     });
     return 0;
   } catch (const wrong_usage& error) {
-    std::cerr << program << ": " << printable(error.what()) << "\n" << help(program);
+    std::cerr << program << ": " << printable(error.what()) << "\n" << help(program, extra);
     return 2;
   } catch (const std::exception& error) {
     std::cerr << program << ": " << printable(error.what()) << '\n';

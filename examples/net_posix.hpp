@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// Sockets where they are descriptors, and the end by signal. net_windows.hpp has the same names.
+// Sockets where they are descriptors, and the signals that end a server. net_windows.hpp has the same names.
 
 #include <selectors/selectors.hpp>
+#include <selectors/signal_set.hpp>
 
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +23,7 @@
 namespace net::os {
 
 using handle = selectors::native_handle_type;
+inline constexpr int sending_side = SHUT_WR;
 
 // Of the call that has just failed.
 inline int last_error() noexcept { return errno; }
@@ -27,10 +31,8 @@ inline int last_error() noexcept { return errno; }
 inline bool is_for_later(int error) noexcept {
   return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
 }
-// Of accept, which would fail again at once.
-inline bool is_out_of_sockets(int error) noexcept {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
+// Whether an error of accept(2) concerns only the connection that it would have returned, or only this call.
+inline bool is_of_one_connection(int error) noexcept { return error == ECONNABORTED || error == EINTR; }
 inline std::string lookup_error(int error) { return ::gai_strerror(error); }
 
 inline void close(handle socket) noexcept { ::close(socket); }
@@ -59,7 +61,20 @@ inline bool claim_port(handle socket) noexcept {
   return ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0;
 }
 
-// How many bytes; negative after an error. SIGPIPE is ignored, so a connection that is lost is an error, too.
+// A peer that vanished without a word (no power, no network) is noticed after 60 + 3 * 10 seconds. Accepted sockets
+// inherit this from the listening one, socket(7) and tcp(7), so that it costs a connection no system call.
+inline void keep_alive(handle listening) noexcept {
+  const int on = 1;
+  ::setsockopt(listening, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+#if defined(TCP_KEEPIDLE) && defined(TCP_KEEPINTVL) && defined(TCP_KEEPCNT)
+  const int idle = 60, interval = 10, probes = 3;
+  ::setsockopt(listening, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  ::setsockopt(listening, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+  ::setsockopt(listening, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+#endif
+}
+
+// How many bytes; negative after an error. SIGPIPE is ignored, so a lost connection is an error like any other.
 inline std::ptrdiff_t send(handle to, std::string_view bytes) noexcept {
   return ::send(to, bytes.data(), bytes.size(), 0);
 }
@@ -67,11 +82,20 @@ inline std::ptrdiff_t receive(handle from, std::span<char> buffer) noexcept {
   return ::recv(from, buffer.data(), buffer.size(), 0);
 }
 
-// Before anything else. A standard stream that is closed would be the number of the next socket, and what is
-// printed would go to a client.
+// Of a connect that has only begun.
+inline bool is_connecting(int error) noexcept { return error == EINPROGRESS; }
+// How a connect has ended: 0, or why it failed.
+inline int pending_error(handle socket) noexcept {
+  int error = 0;
+  socklen_t size = sizeof error;
+  return ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+}
+
+// Before anything else. The number of a closed standard stream would become that of the next socket, and what is
+// printed would go to a client. Read-only, so that writing to a closed stdout remains an error.
 inline void start() noexcept {
   int opened = 0;
-  while (opened >= 0 && opened <= STDERR_FILENO) opened = ::open("/dev/null", O_RDWR);
+  while (opened >= 0 && opened <= STDERR_FILENO) opened = ::open("/dev/null", O_RDONLY);
   if (opened >= 0) ::close(opened);
   std::signal(SIGPIPE, SIG_IGN);
 }
@@ -80,23 +104,7 @@ inline void start() noexcept {
 
 namespace net {
 
-// Readable once SIGINT or SIGTERM has come. There is one at a time.
-class end_by_signal {
- public:
-  end_by_signal() {
-    target = &wakeup_;
-    for (const int number : {SIGINT, SIGTERM}) std::signal(number, [](int) { target->notify(); });
-  }
-  end_by_signal(const end_by_signal&) = delete;
-  ~end_by_signal() {
-    for (const int number : {SIGINT, SIGTERM}) std::signal(number, SIG_IGN);  // it is ending already
-    target = nullptr;
-  }
-  os::handle native_handle() const noexcept { return wakeup_.native_handle(); }
-
- private:
-  static inline selectors::wakeup* target = nullptr;
-  selectors::wakeup wakeup_;
-};
+// What ends a server.
+inline selectors::signal_set ending_signals() { return {SIGINT, SIGTERM}; }
 
 }  // namespace net

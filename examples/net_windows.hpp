@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// Sockets where they are handles of their own, and the end by Ctrl-C. net_posix.hpp has the same names.
+// Sockets where they are handles of their own, and what ends a server. net_posix.hpp has the same names.
 
 #include <selectors/selectors.hpp>
+#include <selectors/signal_set.hpp>
 
 #include <winsock2.h>
 #include <ws2tcpip.h>
@@ -11,8 +12,8 @@
 #include <windows.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstddef>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,15 +22,15 @@
 namespace net::os {
 
 using handle = selectors::native_handle_type;
+inline constexpr int sending_side = SD_SEND;
 
 // Of the call that has just failed.
 inline int last_error() noexcept { return ::WSAGetLastError(); }
 
 inline bool is_for_later(int error) noexcept { return error == WSAEWOULDBLOCK; }
-// Of accept, which would fail again at once: WSAEMFILE, WSAENOBUFS, under wine WSAEINVAL. Only what concerns no more
-// than the one who came is known for certain.
-inline bool is_out_of_sockets(int error) noexcept {
-  return error != WSAEWOULDBLOCK && error != WSAECONNRESET && error != WSAECONNABORTED;
+// Whether an error of accept concerns only the connection that it would have returned.
+inline bool is_of_one_connection(int error) noexcept {
+  return error == WSAECONNRESET || error == WSAECONNABORTED;
 }
 inline std::string lookup_error(int error) { return std::system_category().message(error); }
 
@@ -64,6 +65,13 @@ inline bool claim_port(handle socket) noexcept {
                       sizeof on) == 0;
 }
 
+// A peer that vanished without a word is noticed after the system's default, two hours. Accepted sockets inherit this
+// from the listening one.
+inline void keep_alive(handle listening) noexcept {
+  const BOOL on = TRUE;
+  ::setsockopt(listening, SOL_SOCKET, SO_KEEPALIVE, reinterpret_cast<const char*>(&on), sizeof on);
+}
+
 // How many bytes; negative after an error. Sizes are int here.
 inline int size_of(std::size_t bytes) noexcept {
   return static_cast<int>(std::min<std::size_t>(bytes, 1 << 30));
@@ -73,6 +81,15 @@ inline std::ptrdiff_t send(handle to, std::string_view bytes) noexcept {
 }
 inline std::ptrdiff_t receive(handle from, std::span<char> buffer) noexcept {
   return ::recv(from, buffer.data(), size_of(buffer.size()), 0);
+}
+
+// Of a connect that has only begun.
+inline bool is_connecting(int error) noexcept { return error == WSAEWOULDBLOCK; }
+// How a connect has ended: 0, or why it failed.
+inline int pending_error(handle socket) noexcept {
+  int error = 0, size = sizeof error;
+  const int how = ::getsockopt(socket, SOL_SOCKET, SO_ERROR, reinterpret_cast<char*>(&error), &size);
+  return how == 0 ? error : ::WSAGetLastError();
 }
 
 // Before anything else: who opens sockets before the first selector starts Winsock himself. It ends with the process.
@@ -86,35 +103,7 @@ inline void start() {
 
 namespace net {
 
-// Readable once Ctrl-C or Ctrl-Break was pressed, or the console closed. There is one at a time.
-class end_by_signal {
- public:
-  end_by_signal() {
-    const std::lock_guard lock(guard);
-    target = &wakeup_;
-    ::SetConsoleCtrlHandler(&heard, TRUE);
-  }
-  end_by_signal(const end_by_signal&) = delete;
-  ~end_by_signal() {
-    const std::lock_guard lock(guard);
-    target = nullptr;  // and the handler stays: it is ending already
-  }
-  os::handle native_handle() const noexcept { return wakeup_.native_handle(); }
-
- private:
-  // Runs in a thread of its own. When a console closes, the process ends as soon as this returns.
-  static BOOL WINAPI heard(DWORD what) {
-    {
-      const std::lock_guard lock(guard);
-      if (target != nullptr) target->notify();
-    }
-    if (what != CTRL_C_EVENT && what != CTRL_BREAK_EVENT) ::Sleep(INFINITE);
-    return TRUE;
-  }
-
-  static inline std::mutex guard;
-  static inline selectors::wakeup* target = nullptr;
-  selectors::wakeup wakeup_;
-};
+// What ends a server: Ctrl-C, Ctrl-Break, and the end of the console.
+inline selectors::signal_set ending_signals() { return {SIGINT, SIGBREAK, SIGTERM}; }
 
 }  // namespace net

@@ -16,7 +16,7 @@
 
 namespace net {
 
-// What strangers send, fit for a terminal.
+// What clients send, fit for a terminal.
 inline std::string printable(std::string_view text) {
   constexpr char digits[] = "0123456789abcdef";
   std::string out;
@@ -30,7 +30,16 @@ inline std::string printable(std::string_view text) {
   return out;
 }
 
+// An option that only this program has. Without a default it must be given.
+struct extra_option {
+  std::string_view name;   // "--to"
+  std::string_view value;  // "HOST:PORT"
+  std::string_view help;
+  std::string_view default_value = {};
+};
+
 struct options {
+  std::string extra;
   std::string host = "127.0.0.1";
   std::string port = "12345";
   std::string backend{selectors::default_backend::name};
@@ -63,12 +72,13 @@ inline void check(const options& chosen) {
     throw wrong_usage("--port " + chosen.port + ": not a number from 0 to 65535");
   bool is_known = false;
   for_each_backend([&]<class Backend>(Backend*) { is_known = is_known || chosen.backend == Backend::name; });
-  if (!is_known) throw wrong_usage("--backend " + chosen.backend + ": there is none of this name");
+  if (!is_known) throw wrong_usage("--backend " + chosen.backend + ": no such backend");
 }
 
 // `--name value` and `--name=value`. No getopt_long: not every system has one.
-inline options parse(int argc, char** argv) {
+inline options parse(int argc, char** argv, const extra_option& extra = {}) {
   options chosen;
+  chosen.extra = extra.default_value;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     const std::size_t equals = argument.find('=');
@@ -80,6 +90,7 @@ inline options parse(int argc, char** argv) {
     std::string* const value = name == "--host"      ? &chosen.host
                                : name == "--port"    ? &chosen.port
                                : name == "--backend" ? &chosen.backend
+                               : name == extra.name  ? &chosen.extra
                                                      : nullptr;
     if (value == nullptr)
       throw wrong_usage((name.starts_with('-') ? "unknown option " : "unexpected argument ") + argument);
@@ -90,19 +101,23 @@ inline options parse(int argc, char** argv) {
     else
       throw wrong_usage(name + " needs a value");
   }
+  if (!extra.name.empty() && chosen.extra.empty()) throw wrong_usage(std::string(extra.name) + " is needed");
   check(chosen);
   return chosen;
 }
 
-inline std::string help(std::string_view program) {
+inline std::string help(std::string_view program, const extra_option& extra = {}) {
   std::string text = "usage: " + std::string(program) +
                      " [OPTION]...\n"
                      "  --host HOST      listen on this address (127.0.0.1)\n"
                      "  --port PORT      and this port; 0 lets the system choose (12345)\n"
                      "  --backend NAME   one of:";
   for_each_backend([&]<class Backend>(Backend*) { text.append(" ").append(Backend::name); });
+  if (!extra.name.empty())
+    text.append("\n  ").append(extra.name).append(" ").append(extra.value).append("   ").append(extra.help);
   return text +
-         "\n  --verbose        tell on stderr who came, what they sent, who left\n  --help           this\n";
+         "\n  --verbose        report on stderr who came, what they sent, who left\n  --help           "
+         "this\n";
 }
 
 }  // namespace net

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#if __cplusplus < 202002L && (!defined(_MSVC_LANG) || _MSVC_LANG < 202002L)
+#error "selectors needs C++20: compile with -std=c++20 (MSVC: /std:c++20)"
+#include "selectors needs C++20"  // no such file, which ends the compilation before hundreds of other errors
+#endif
+
 // The only file that asks which operating system and which compiler options these are.
 //
 // SELECTORS_HAS_EPOLL, _KQUEUE, _POLL and _SELECT are public: always defined, 0 or 1. The rest is the library's own:
@@ -8,6 +13,7 @@
 //   SELECTORS_HAS_WINSOCK   handles are sockets alone, named by a SOCKET; else descriptors, named by an int
 //   SELECTORS_HAS_FORK      a process can be copied, selectors and all
 //   SELECTORS_HAS_EVENTFD   eventfd(2)
+//   SELECTORS_HAS_PIDFD     the kernel may have pidfd_open(2)
 //
 //   SELECTORS_HAS_KERNEL_KQUEUE   kqueue(2) is the kernel's own: it forgets what is closed, no child inherits it, and
 //                                 dup2(2) moves it
@@ -31,6 +37,7 @@
 #define SELECTORS_HAS_WINSOCK 0
 #define SELECTORS_HAS_FORK 1
 #define SELECTORS_HAS_EVENTFD 1
+#define SELECTORS_HAS_PIDFD 1
 #elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
     defined(__DragonFly__)
 #define SELECTORS_HAS_EPOLL 0
@@ -40,6 +47,7 @@
 #define SELECTORS_HAS_WINSOCK 0
 #define SELECTORS_HAS_FORK 1
 #define SELECTORS_HAS_EVENTFD 0
+#define SELECTORS_HAS_PIDFD 0
 #elif defined(_WIN32)
 #define SELECTORS_HAS_EPOLL 0
 #define SELECTORS_HAS_KQUEUE 0
@@ -48,6 +56,7 @@
 #define SELECTORS_HAS_WINSOCK 1
 #define SELECTORS_HAS_FORK 0
 #define SELECTORS_HAS_EVENTFD 0
+#define SELECTORS_HAS_PIDFD 0
 #elif defined(__unix__)
 #define SELECTORS_HAS_EPOLL 0
 #define SELECTORS_HAS_KQUEUE 0
@@ -56,6 +65,7 @@
 #define SELECTORS_HAS_WINSOCK 0
 #define SELECTORS_HAS_FORK 1
 #define SELECTORS_HAS_EVENTFD 0
+#define SELECTORS_HAS_PIDFD 0
 #else
 #error \
     "selectors: this operating system is not supported: Linux, macOS, the BSDs, other POSIX systems and Windows are"

@@ -44,7 +44,12 @@ struct key_access {
   static const record& record_of(const basic_key& key) noexcept { return key; }
   template <class Key>
   static Key& key_of(record& r) noexcept {
-    return static_cast<Key&>(static_cast<basic_key&>(r));
+    return *pointer_to<Key>(r);
+  }
+  // The address of the record: that of the key might be taken by an operator& from the namespace of its data.
+  template <class Key>
+  static Key* pointer_to(record& r) noexcept {
+    return static_cast<Key*>(static_cast<basic_key*>(&r));
   }
 
   template <class Key>

@@ -36,7 +36,7 @@ class key_iterator {
   }
 
   reference operator*() const noexcept { return key_access::key_of<value_type>(*record_); }
-  pointer operator->() const noexcept { return &**this; }
+  pointer operator->() const noexcept { return key_access::pointer_to<value_type>(*record_); }
   key_iterator& operator++() noexcept {
     go_to(position_ + 1);
     return *this;

@@ -344,14 +344,14 @@ class selector {
     requires detail::handle_or_key<H, key_type>
   [[nodiscard]] key_type* find(H&& h) noexcept {
     const detail::lookup which = look_up(h);
-    return which.key_record != nullptr ? &key_of(*which.key_record) : nullptr;
+    return which.key_record != nullptr ? pointer_to(*which.key_record) : nullptr;
   }
   /// As above, of a constant selector.
   template <class H>
     requires detail::handle_or_key<H, key_type>
   [[nodiscard]] const key_type* find(H&& h) const noexcept {
     const detail::lookup which = look_up(h);
-    return which.key_record != nullptr ? &key_of(*which.key_record) : nullptr;
+    return which.key_record != nullptr ? pointer_to(*which.key_record) : nullptr;
   }
 
   /// The key of `h`, a handle or a key; throws errc::not_registered if it is not registered. O(1).
@@ -509,6 +509,7 @@ class selector {
   }
 
   static key_type& key_of(detail::record& r) noexcept { return access::template key_of<key_type>(r); }
+  static key_type* pointer_to(detail::record& r) noexcept { return access::template pointer_to<key_type>(r); }
 
   template <class H>
   detail::lookup look_up(H& h) const noexcept(detail::is_noexcept_handle<H&>()) {
@@ -547,14 +548,13 @@ class selector {
   registered try_register(native_handle_type handle, any_interest interest, D&&... data) {
     detail::record* added = nullptr;
     if (const failure failed = core_.add(handle, interest, added)) return {nullptr, failed};
-    key_type& key = key_of(*added);
     if constexpr (!std::is_void_v<Data>) {
       rollback undo{core_, added};
-      access::construct_data(key, std::forward<D>(data)...);
+      access::construct_data(key_of(*added), std::forward<D>(data)...);
       undo.added = nullptr;
     }
     const failure failed = core_.publish(*added);
-    return {failed ? nullptr : &key, failed};
+    return {failed ? nullptr : pointer_to(*added), failed};
   }
 
   template <class H, class... D>
@@ -562,7 +562,7 @@ class selector {
     if constexpr (pollable<H>)
       if (which.key_record == nullptr) return try_register(which.handle, interest, std::forward<D>(data)...);
     if (const failure failed = core_.watch(which, interest)) return {nullptr, failed};
-    return {&key_of(*which.key_record), {}};
+    return {pointer_to(*which.key_record), {}};
   }
 
   static key_type* report(const registered& done, std::error_code& error) noexcept {
@@ -571,7 +571,7 @@ class selector {
   }
   static key_type* report(failure failed, const detail::lookup& which, std::error_code& error) noexcept {
     error = failed.code();
-    return failed ? nullptr : &key_of(*which.key_record);
+    return failed ? nullptr : pointer_to(*which.key_record);
   }
   ready_range report(detail::outcome found, std::error_code& error) noexcept {
     const bool failed = found == detail::outcome::failed;
@@ -596,8 +596,8 @@ class selector {
   detail::outcome wait_for(std::chrono::nanoseconds timeout) noexcept {
     if (timeout == detail::not_a_time) [[unlikely]]
       return core_.refuse_timeout();
-    return core_.select(timeout < std::chrono::nanoseconds::zero() ? std::chrono::nanoseconds::zero()
-                                                                   : timeout);
+    return core_.select_for(timeout < std::chrono::nanoseconds::zero() ? std::chrono::nanoseconds::zero()
+                                                                       : timeout);
   }
 
   template <class Clock, class Duration>

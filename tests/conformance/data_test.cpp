@@ -51,7 +51,7 @@ struct throwing {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("data may be of any object type", "[data]", backends) {
+BACKEND_TEST_CASE("data may be of any object type", "[data]", backends) {
   auto pipe = make_pipe();
   const auto number = pipe.reader.get();
   write_byte(pipe.writer);
@@ -108,8 +108,8 @@ TEMPLATE_LIST_TEST_CASE("data may be of any object type", "[data]", backends) {
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("what the constructor of data throws comes through, and nothing is registered",
-                        "[data]", backends) {
+BACKEND_TEST_CASE("what the constructor of data throws comes through, and nothing is registered", "[data]",
+                  backends) {
   selector<throwing, TestType> sel;
   auto pipe = make_pipe();
   write_byte(pipe.writer);
@@ -128,7 +128,7 @@ TEMPLATE_LIST_TEST_CASE("what the constructor of data throws comes through, and 
 }
 
 #if !SELECTORS_HAS_WINSOCK
-TEMPLATE_LIST_TEST_CASE("a file whose data throws is not told", "[data]", backends) {
+BACKEND_TEST_CASE("a file whose data throws is not told", "[data]", backends) {
   selector<throwing, TestType> sel;
   auto one = descriptor(checked(::open("/dev/null", O_RDONLY | O_CLOEXEC), "open"));
   auto two = descriptor(checked(::open("/dev/null", O_RDONLY | O_CLOEXEC), "open"));
@@ -153,7 +153,7 @@ struct registers_another {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("the constructor of data may register another handle", "[data]", backends) {
+BACKEND_TEST_CASE("the constructor of data may register another handle", "[data]", backends) {
   typename registers_another<TestType>::selector_type sel;
   auto pipes = make_pipes(2);
   for (auto& [reader, writer] : pipes) write_byte(writer);

@@ -6,13 +6,28 @@
 #include "support/child.hpp"
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
+#include "support/raw_child.hpp"
+#include "support/skip.hpp"
+
+#include <pthread.h>
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <vector>
 
 using namespace selectors;
 using namespace support;
+
+namespace {
+
+// What a handler does in a child that was registered before the library's, which is when the first selector is opened.
+std::function<void()> in_early_handler;
+[[maybe_unused]] const int early_handler = pthread_atfork(nullptr, nullptr, [] {
+  if (in_early_handler) in_early_handler();
+});
+
+}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("a child is refused what would use its parent's kernel object", "[fork]", backends) {
   selector<void, TestType> sel;
@@ -236,4 +251,111 @@ TEMPLATE_LIST_TEST_CASE("a number that is another file's in a child is left alon
             return read_byte(other) == 'x' ? 0 : 2;
           }) == 0);
   }
+}
+
+TEMPLATE_LIST_TEST_CASE("a child is one in a fork handler that was registered before the library's", "[fork]",
+                        backends) {
+  if (!has_emptied_pages()) return skip("nothing but a fork handler of the library tells children there");
+  selector<void, TestType> refused, reopened, cleared;
+  wakeup bell;
+  auto pipes = make_pipes(3);
+  refused.register_(pipes[0].reader, event::read);
+  reopened.register_(pipes[1].reader, event::read);
+  cleared.register_(pipes[2].reader, event::read);
+  for (auto& [reader, writer] : pipes) write_byte(writer);
+  std::error_code refusal, error;
+  in_early_handler = [&] {
+    bell.notify();
+    refused.select(0s, refusal);
+    reopened.reopen(error);
+    cleared.clear();
+  };
+  CHECK(in_child([&] {
+          if (refusal != errc::forked) return 1;
+          if (error) return 2;
+          refused.select(0s, error);
+          if (error != errc::forked) return 3;
+          int found = 0;
+          for ([[maybe_unused]] auto one : reopened.select(0s, error)) ++found;
+          return error || found != 1 ? 4 : 0;
+        }) == 0);
+  in_early_handler = nullptr;
+  CHECK_FALSE(bell.reset());
+  CHECK(ready(refused).size() == 1);
+  CHECK(ready(reopened).size() == 1);
+  CHECK(ready(cleared).size() == 1);
+}
+
+TEMPLATE_LIST_TEST_CASE("a child that runs no fork handlers is one", "[fork][native]", backends) {
+  if (!has_emptied_pages()) return skip("nothing but a fork handler of the library tells children there");
+  selector<void, TestType> sel;
+  wakeup bell;
+  auto pipe = make_pipe();
+  sel.register_(pipe.reader, event::read);
+  sel.register_(bell, event::read);
+  const raw_fork how = GENERATE(raw_fork::clone, raw_fork::underscore_fork);
+  CHECK(in_raw_child(how, [&] {
+          std::error_code error;
+          bell.notify();
+          sel.select(0s, error);
+          if (error != errc::forked) return 1;
+          bell.reopen(error);
+          if (error) return 2;
+          sel.reopen(error);
+          if (error) return 3;
+          bell.notify();
+          int found = 0;
+          for (auto [key, events] : sel.select(10s, error))
+            found += key.handle() == bell.native_handle() ? 1 : 9;
+          if (error || found != 1) return 4;
+          return in_raw_child(how, [&] {
+            sel.select(0s, error);
+            if (error != errc::forked || bell.reset()) return 5;
+            return 0;
+          });
+        }) == 0);
+  expect_idle(sel);
+  write_byte(pipe.writer);
+  expect_ready(sel, {{pipe.reader.get(), event::read}});
+}
+
+TEMPLATE_LIST_TEST_CASE("of a child's selectors those are its own that it has reopened", "[fork]", backends) {
+  selector<void, TestType> first, second;
+  CHECK(in_child([&] {
+          std::error_code error;
+          first.reopen(error);
+          if (error) return 1;
+          second.select(0s, error);
+          if (error != errc::forked) return 2;
+          return in_child([&] {
+            second.reopen(error);
+            if (error) return 3;
+            first.select(0s, error);
+            if (error != errc::forked) return 4;
+            second.select(0s, error);
+            return error ? 5 : 0;
+          });
+        }) == 0);
+}
+
+TEMPLATE_LIST_TEST_CASE("a selector that a child has closed or moved from is closed there", "[fork]",
+                        backends) {
+  selector<void, TestType> closed, moved;
+  CHECK(in_child([&] {
+          std::error_code error;
+          closed.close();
+          closed.select(0s, error);
+          if (error != errc::closed || closed.is_open()) return 1;
+          selector<void, TestType> to(std::move(moved));
+          moved.select(0s, error);
+          if (error != errc::closed || moved.is_open() || !to.is_open()) return 2;
+          moved = std::move(to);
+          moved.select(0s, error);
+          if (error != errc::forked) return 3;
+          closed.reopen(error);
+          if (error) return 4;
+          moved = std::move(closed);
+          moved.select(0s, error);
+          return error || closed.is_open() ? 5 : 0;
+        }) == 0);
 }

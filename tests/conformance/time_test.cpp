@@ -53,7 +53,7 @@ void expect_waits_until_woken(Selector& sel, Select select) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a timeout of zero or less reports what is ready now", "[time]", backends) {
+BACKEND_TEST_CASE("a timeout of zero or less reports what is ready now", "[time]", backends) {
   selector<void, TestType> sel;
   auto pipe = make_pipe();
   sel.register_(pipe.reader, event::read);
@@ -69,7 +69,7 @@ TEMPLATE_LIST_TEST_CASE("a timeout of zero or less reports what is ready now", "
   CHECK_FALSE(sel.select_until(steady_clock::time_point::min()).empty());
 }
 
-TEMPLATE_LIST_TEST_CASE("select is never early, in whatever unit", "[time]", backends) {
+BACKEND_TEST_CASE("select is never early, in whatever unit", "[time]", backends) {
   selector<void, TestType> sel;
   const auto pipe = make_pipe();
   if (GENERATE(false, true)) sel.register_(pipe.reader, event::read);
@@ -82,7 +82,7 @@ TEMPLATE_LIST_TEST_CASE("select is never early, in whatever unit", "[time]", bac
   CHECK(time_of([&] { return sel.select(duration<std::int64_t, std::pico>(1'000'000'001)); }) >= 1'000'001ns);
 }
 
-TEMPLATE_LIST_TEST_CASE("select_until is never early, by any clock", "[time]", backends) {
+BACKEND_TEST_CASE("select_until is never early, by any clock", "[time]", backends) {
   selector<void, TestType> sel;
   const auto steady = steady_clock::now() + 3ms;
   CHECK(sel.select_until(steady).empty());
@@ -97,7 +97,7 @@ TEMPLATE_LIST_TEST_CASE("select_until is never early, by any clock", "[time]", b
   CHECK(slow_clock::now() >= slow);
 }
 
-TEMPLATE_LIST_TEST_CASE("enormous timeouts are for ever", "[time]", backends) {
+BACKEND_TEST_CASE("enormous timeouts are for ever", "[time]", backends) {
   selector<void, TestType> sel;
   expect_waits_until_woken(sel, [&] { return sel.select(nanoseconds::max()); });
   expect_waits_until_woken(sel, [&] { return sel.select(std::chrono::hours::max()); });
@@ -114,7 +114,7 @@ TEMPLATE_LIST_TEST_CASE("enormous timeouts are for ever", "[time]", backends) {
   expect_waits_until_woken(sel, [&] { return sel.select(); });
 }
 
-TEMPLATE_LIST_TEST_CASE("a timeout that is not a number is refused", "[time]", backends) {
+BACKEND_TEST_CASE("a timeout that is not a number is refused", "[time]", backends) {
   selector<void, TestType> sel;
   const duration<double> nan(std::numeric_limits<double>::quiet_NaN());
   CHECK(error_of([&](auto& error) { CHECK(sel.select(nan, error).empty()); }) == errc::invalid_timeout);
@@ -127,7 +127,7 @@ TEMPLATE_LIST_TEST_CASE("a timeout that is not a number is refused", "[time]", b
   CHECK(error_of([&](auto& error) { sel.select(nan, error); }) == errc::closed);
 }
 
-TEMPLATE_LIST_TEST_CASE("a wait ends when something becomes ready", "[time]", backends) {
+BACKEND_TEST_CASE("a wait ends when something becomes ready", "[time]", backends) {
   selector<void, TestType> sel;
   auto pipe = make_pipe();
   sel.register_(pipe.reader, event::read);

@@ -94,21 +94,6 @@ TEST_CASE("a wakeup's pipe is close-on-exec and does not block, opened in one st
   CHECK(opened_since(before).empty());
 }
 
-TEST_CASE("what a child does with its copy of a wakeup's pipe leaves the parent's in order",
-          "[wakeup][fork]") {
-  pipe_bell wake;
-  wake.notify();
-  CHECK(in_child([&] { return wake.reset() ? 0 : 1; }) == 0);
-  CHECK_FALSE(wake.reset());
-  wake.notify();
-  CHECK(wake.reset());
-  CHECK(in_child([&] {
-          wake.notify();
-          return 0;
-        }) == 0);
-  CHECK(wake.reset());
-}
-
 TEST_CASE("a wakeup without room for a pipe is an error that names the call, and notifies nobody",
           "[wakeup]") {
   detail::pipe_channel wake;

@@ -4,7 +4,6 @@
 
 #include <poll.h>
 #include <sys/event.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -13,8 +12,6 @@
 
 // NOLINTBEGIN(bugprone-reserved-identifier)
 WRAP(int, kqueue, ())
-WRAP(int, fstat, (int handle, struct stat* about), handle, about)
-WRAP(int, dup2, (int from, int to), from, to)
 WRAP(int, poll, (pollfd * watched, nfds_t count, int timeout), watched, count, timeout)
 
 // Not a terminal, then.

@@ -168,6 +168,13 @@ class script {
     model_.at(bell->native_handle()).ready = {};
     select(0s);
     remove(*bell);
+    attempt([&](auto&... error) { bell->reopen(error...); });
+    add(*bell, event::read, {});
+    notify(*bell);
+    model_.at(bell->native_handle()).ready = event::read;
+    select(0s);
+    reset(*bell);
+    remove(*bell);
     select(0s);
   }
 

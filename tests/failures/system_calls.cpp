@@ -3,10 +3,13 @@
 
 #include "wrap.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -62,18 +65,21 @@ std::vector<int> errors_of(std::string_view call) {
       {"epoll_ctl", {EBADF, EEXIST, EINVAL, ELOOP, ENOENT, ENOMEM, ENOSPC, EPERM}},
       {"epoll_wait", {EBADF, EINTR, EINVAL}},
       {"epoll_pwait2", {EBADF, EINTR, EINVAL, ENOSYS, EPERM}},
-      {"dup3", {EBADF, EBUSY, EINTR, EINVAL, EMFILE, ENOMEM}},
+      {"dup3", {EBADF, EBUSY, EINTR, EINVAL, EMFILE, ENOMEM, ENOSYS, EPERM, EACCES}},
       {"ppoll", {EINTR, EINVAL, ENOMEM}},
       {"pselect", {EBADF, EINTR, EINVAL, ENOMEM}},
       {"fcntl", {EBADF}},
       {"close", {EBADF, EINTR, EIO, ENOSPC}},
-      {"eventfd", {EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM}},
+      {"eventfd", {EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM, ENOSYS, EPERM, EACCES}},
       {"fstat", {EBADF, EIO, ENOMEM, EOVERFLOW}},
       {"pipe", {EMFILE, ENFILE}},
       {"pipe2", {EMFILE, ENFILE}},
       {"read", {EAGAIN, EBADF, EINTR, EINVAL, EIO}},
       {"write", {EAGAIN, EINTR}},
       {"pthread_atfork", {ENOMEM}},
+      {"mmap", {EAGAIN, ENOMEM, EPERM}},
+      {"madvise", {EACCES, EAGAIN, EINVAL, ENOMEM, ENOSYS, EPERM}},
+      {"munmap", {EINVAL}},
       {"kqueue", {EMFILE, ENFILE, ENOMEM}},
       {"kevent", {EACCES, EBADF, EINTR, EINVAL, ENOENT, ENOMEM}},
       {"dup2", {EBADF, EBUSY, EINTR, EMFILE}},
@@ -97,6 +103,10 @@ WRAP(int, pselect,
      (int count, fd_set* readers, fd_set* writers, fd_set* exceptional, const timespec* timeout,
       const sigset_t* mask),
      count, readers, writers, exceptional, timeout, mask)
+WRAP(int, dup2, (int from, int to), from, to)
+WRAP(int, fstat, (int handle, struct stat* about), handle, about)
+WRAP(int, madvise, (void* begin, std::size_t size, int advice), begin, size, advice)
+WRAP(int, munmap, (void* begin, std::size_t size), begin, size)
 WRAP(int, eventfd, (unsigned value, int flags), value, flags)
 WRAP(int, pipe, (int* ends), ends)
 WRAP(int, pipe2, (int* ends, int flags), ends, flags)
@@ -122,6 +132,15 @@ extern "C" int __wrap_close(int handle) {
   return support::fails("close") ? -1 : result;
 }
 
+extern "C" void* __real_mmap(void* where, std::size_t size, int protection, int flags, int file,
+                             off_t offset);
+extern "C" void* __wrap_mmap(void* where, std::size_t size, int protection, int flags, int file,
+                             off_t offset);
+extern "C" void* __wrap_mmap(void* where, std::size_t size, int protection, int flags, int file,
+                             off_t offset) {
+  return support::fails("mmap") ? MAP_FAILED : __real_mmap(where, size, protection, flags, file, offset);
+}
+
 // Answers with the error itself.
 extern "C" int __real_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)());
 extern "C" int __wrap_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)());
@@ -139,7 +158,12 @@ extern "C" int __wrap_fcntl(int handle, int command, ...) {
   va_start(rest, command);
   const long argument = va_arg(rest, long);
   va_end(rest);
-  return support::fails("fcntl") ? -1 : __real_fcntl(handle, command, argument);
+  if (!support::fails("fcntl")) return __real_fcntl(handle, command, argument);
+  // Of a number that is asked whose it is, EBADF says that somebody has closed it.
+  const int error = errno;
+  if (command == F_GETSIG) __real_close(handle);
+  errno = error;
+  return -1;
 }
 
 extern "C" long __real_syscall(long number, ...);

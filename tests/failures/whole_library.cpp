@@ -25,7 +25,10 @@ bool use_wakeup();
 bool use_wakeup() {
   wakeup bell;
   detail::pipe_channel at_once, in_steps;
-  return use_channel(bell) && !at_once.open() && !in_steps.open_by<false>() && use_channel(at_once);
+  std::error_code error;
+  bell.reopen(error);
+  return use_channel(bell) && !at_once.reopen() && !at_once.open() && !in_steps.open_by<false>() &&
+         use_channel(at_once);
 }
 
 }  // namespace selectors

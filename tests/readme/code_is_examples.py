@@ -9,7 +9,7 @@ import textwrap
 root = pathlib.Path(sys.argv[1])
 blocks = re.findall(r"^```cpp\n(.*?)^```$", (root / "README.md").read_text(), re.M | re.S)
 examples = {}
-for path in (root / "examples").iterdir():
+for path in (root / "examples").rglob("*"):
     if path.suffix in (".cpp", ".hpp"):
         examples[path.name] = path.read_text().split("\n", 1)[1].strip("\n").split("\n")
 

@@ -15,8 +15,8 @@ from driver import PATIENCE
 class Chat(driver.CommandLine):
     def serves(self, client):
         client.send(b"/who\n")
-        while not (line := client.line()).startswith("* here: "):
-            self.assertIsNotNone(line)
+        while not (line := client.line() or "").startswith("* here: "):
+            self.assertNotEqual(line, "")
 
     def join(self, server, name):
         """A client of this name who has read all that came so far."""
@@ -104,6 +104,19 @@ class Chat(driver.CommandLine):
         self.assertEqual(bob.line(), "ann: ?? ??? ???? ??")
         ann.send(b"/\x1b[2J\n")
         self.assertNotIn("\x1b", ann.line())
+
+    def test_nothing_invisible_and_no_change_of_direction_reaches_a_terminal(self):
+        ann, bob = self.pair(self.server())
+        refused = [*range(0x80, 0xa0), 0xad, 0x61c, *range(0x200b, 0x2010), 0x2028, *range(0x202a, 0x202f),
+                   *range(0x2060, 0x2070), 0x3164, 0xfe0f, 0xfeff, 0xfffa, 0x1d173, 0xe0041]
+        for code in refused:
+            ann.send(f"a{chr(code)}b\n".encode())
+            self.assertEqual(bob.line(), "ann: a?b", hex(code))
+        for code in 0xa0, 0xa1, 0xac, 0xae, 0x61b, 0x200a, 0x2010, 0x2027, 0x202f, 0x205f, 0x2070, 0x5d0, 0xff00, 0x1f642, 0x10fffd:
+            ann.send(f"a{chr(code)}b\n".encode())
+            self.assertEqual(bob.line(), f"ann: a{chr(code)}b", hex(code))
+        ann.send(b"/\xe2\x80\xae\n")
+        self.assertIn("* unknown command /?:", ann.line())
 
     def test_long_lines(self):
         ann, bob = self.pair(self.server())

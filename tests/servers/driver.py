@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSL-1.0
-"""A server as a program, and its clients, for the tests beside this: PROGRAM BACKEND on the command line.
+"""A server as a program, and its clients, for the tests beside this: PROGRAM [BACKEND] on the command line.
 
-A program of another system runs by the command that the environment's EMULATOR names, such as wine.
+A program of another system runs by the command that the environment's EMULATOR names, such as wine. FAULTS is the
+library that faults.cpp is built into, which is preloaded to make system calls fail.
 """
 
 import atexit
+import errno
 import functools
 import os
 import resource
@@ -17,9 +19,10 @@ import sys
 import time
 import unittest
 
-PROGRAM, BACKEND = sys.argv[1:3] if len(sys.argv) > 2 else (None, None)
+PROGRAM, BACKEND = [*(word for word in sys.argv[1:3] if not word.startswith("-")), None, None][:2]
 EMULATOR = shlex.split(os.environ.get("EMULATOR", ""))
 COMMAND = [*EMULATOR, PROGRAM]
+FAULTS = os.environ.get("FAULTS")
 ON_LINUX = sys.platform == "linux"
 FOR_WINDOWS = str(PROGRAM).endswith(".exe")
 END = signal.SIGINT if FOR_WINDOWS else signal.SIGTERM  # wine makes the former a Ctrl-C
@@ -35,16 +38,25 @@ def wake_emulator():
     first.stdout.readline()
 
 
-def launch(*arguments, limit=None, **more):
-    """Starts the program with these arguments, with a limit on its descriptors."""
+@functools.cache
+def has_sanitizer():
+    with open(PROGRAM, "rb") as program:
+        contents = program.read()
+    return b"__asan_init" in contents or b"__tsan_init" in contents
+
+
+def launch(*arguments, limit=None, faults=None, **more):
+    """Starts the program with these arguments, with a limit on its descriptors; `faults` are as in faults.cpp."""
     if EMULATOR:
         wake_emulator()
     # A sanitizer would keep what is freed, and the memory that the tests bound would grow.
-    environment = dict(os.environ, ASAN_OPTIONS="quarantine_size_mb=1:" + os.environ.get("ASAN_OPTIONS", ""))
+    options = "quarantine_size_mb=1:verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
+    environment = dict(os.environ, ASAN_OPTIONS=options)
+    if faults:
+        environment.update(faults, LD_PRELOAD=FAULTS)
     before = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))) if limit else None
-    return subprocess.Popen([*COMMAND, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, preexec_fn=before,
-                            env=environment, **more)
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+    return subprocess.Popen([*COMMAND, *arguments], preexec_fn=before, env=environment, **streams)
 
 
 def text(data):
@@ -67,8 +79,10 @@ def exit_code(process):
 class Server:
     """A running server; `address` is where it listens."""
 
-    def __init__(self, *arguments, host="127.0.0.1", limit=None):
-        self.process = launch("--host", host, "--port", "0", "--backend", BACKEND, *arguments, limit=limit)
+    def __init__(self, *arguments, host="127.0.0.1", vocabulary=True, **more):
+        if vocabulary:
+            arguments = "--host", host, "--port", "0", "--backend", BACKEND, *arguments
+        self.process = launch(*arguments, **more)
         line = text(self.process.stdout.readline())
         assert line.startswith("listening on "), (line, self.process.stderr.read())
         host, _, port = line.removeprefix("listening on ").strip().rpartition(":")
@@ -182,6 +196,12 @@ class Client:
         self.socket.close()
 
 
+def free_port():
+    """For a program that does not let the system choose: nobody listens on it now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
 def until(condition):
     """Waits for a condition that the test has no other means to learn of."""
     end = time.monotonic() + PATIENCE
@@ -191,11 +211,13 @@ def until(condition):
 
 
 class ServerTest(unittest.TestCase):
+    END = 0  # the exit code after a signal
+
     def server(self, *arguments, **more):
         server = Server(*arguments, **more)
         self.addCleanup(server.process.stderr.close)
         self.addCleanup(server.process.stdout.close)
-        self.addCleanup(lambda: self.assertEqual(server.end()[0], 0))
+        self.addCleanup(lambda: self.assertEqual(server.end()[0], self.END))
         return server
 
     def connect(self, server):
@@ -278,6 +300,104 @@ class CommandLine(ServerTest):
             client.close()
         self.serves(clients[-1])
 
+    def test_an_accept_error_that_stays_pauses_accepting(self):
+        if not FAULTS:
+            self.skipTest("there is no library of faults here")
+        for error in (errno.EPERM, errno.EACCES, errno.EINVAL, errno.EPROTO, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE,
+                      errno.ENFILE, errno.ENOSR, errno.EOPNOTSUPP, errno.EBADF):
+            with self.subTest(errno.errorcode[error]):
+                began = time.monotonic()
+                server = self.server(faults={"ACCEPT_FAILS": f"{error},3"})
+                self.serves(self.connect(server))
+                self.assertGreater(time.monotonic() - began, 0.3)
+
+    def test_while_accepting_is_paused_the_others_are_served(self):
+        if not FAULTS:
+            self.skipTest("there is no library of faults here")
+        server = self.server(faults={"ACCEPT_FAILS": f"{errno.EPERM},1000000"})
+        waiting = self.connect(server)
+        self.assert_idle(server, 1)
+        waiting.close()
+
+    def test_an_accept_error_of_one_connection_does_not_pause(self):
+        if not FAULTS:
+            self.skipTest("there is no library of faults here")
+        for error in errno.ECONNABORTED, errno.EINTR:
+            server = self.server(faults={"ACCEPT_FAILS": f"{error},1000"})  # would be paused for 100 seconds
+            self.serves(self.connect(server))
+
+    def test_each_allocation_that_fails_costs_one_client_at_most(self):
+        if not FAULTS or has_sanitizer():
+            self.skipTest("no allocation can be made to fail here")
+        failed = 0
+        for first in range(1, 200):
+            server = self.server(faults={"NEW_FAILS": f"{first},1"})
+            served = 0
+            for client in [self.connect(server) for _ in range(4)]:
+                try:
+                    self.serves(client)
+                    served += 1
+                except (AssertionError, ConnectionError):
+                    client.close()
+            self.assertGreaterEqual(served, 3, f"allocation {first} failed")
+            code, err = server.end()
+            self.assertEqual(code, 0)
+            if not err:
+                break
+            failed += 1
+        self.assertGreater(failed, 3)
+        self.assertEqual(err, "", "there are more allocations than were tried")
+
+    def test_memory_that_is_out_for_a_while_ends_no_server(self):
+        if not FAULTS or has_sanitizer():
+            self.skipTest("no allocation can be made to fail here")
+        server = self.server(faults={"NEW_FAILS": "1,20"})
+
+        def is_served():
+            client = self.connect(server)
+            try:
+                self.serves(client)
+                return True
+            except (AssertionError, ConnectionError):
+                return False
+            finally:
+                client.close()
+
+        until(is_served)
+        code, err = server.end()
+        self.assertEqual((code, err), (0, "faults: out of memory\n" * 20))
+
+    def test_vanished_peers_are_looked_for(self):
+        if not ON_LINUX or FOR_WINDOWS:
+            self.skipTest("timers of sockets are seen in Linux's /proc")
+        server = self.server()
+        self.serves(self.connect(server))
+        keepalive = "02"  # the kind of timer, in proc(5) of Linux; in hundredths of seconds
+
+        def timers():
+            with open("/proc/net/tcp") as rows:
+                fields = [row.split() for row in list(rows)[1:]]
+            established = [row for row in fields if int(row[1].rpartition(":")[2], 16) == server.address[1] and row[3] == "01"]
+            return [row[5].partition(":") for row in established]
+
+        until(lambda: [kind for kind, _, _ in timers()] == [keepalive])  # not while data is on its way
+        (_, _, when), = timers()
+        self.assertLessEqual(int(when, 16), 60 * os.sysconf("SC_CLK_TCK"))
+
+    def test_a_stdout_that_cannot_be_written_is_an_error(self):
+        if FOR_WINDOWS:
+            self.skipTest("wine starts no program without standard streams")
+        for redirection, why in ((">&-", "Bad file descriptor"), (">/dev/full", "No space left on device")):
+            if "full" in redirection and not os.path.exists("/dev/full"):
+                continue
+            for option in ["--port", "0"], ["--help"]:
+                with self.subTest(redirection, option=option):
+                    command = ["sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *option]
+                    done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE)
+                    self.assertEqual(done.returncode, 1)
+                    self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
+                    self.assertIn(b"write to stdout: " + why.encode(), done.stderr)
+
     def test_ipv6(self):
         try:
             socket.create_server(("::1", 0), family=socket.AF_INET6).close()
@@ -297,4 +417,4 @@ class CommandLine(ServerTest):
 
 
 def main():
-    unittest.main(argv=sys.argv[:1] + sys.argv[3:], verbosity=2)
+    unittest.main(argv=sys.argv[:1] + sys.argv[1 + bool(PROGRAM) + bool(BACKEND):], verbosity=2)

@@ -67,7 +67,8 @@ TEST_CASE("what has a handle is pollable, and nothing that merely converts", "[h
   STATIC_REQUIRE_FALSE(pollable<of_long>);
   STATIC_REQUIRE_FALSE(pollable<of_reference>);
   STATIC_REQUIRE_FALSE(pollable<converts>);
-#if !SELECTORS_HAS_WINSOCK  // where a thread of MinGW's is an uintptr_t, as a socket is: the kernel refuses it
+// A thread of MinGW's is an uintptr_t, as a socket is: the kernel refuses it.
+#if !SELECTORS_HAS_WINSOCK
   STATIC_REQUIRE_FALSE(pollable<std::thread>);
 #endif
 }

@@ -66,8 +66,8 @@ TEST_CASE("floating-point durations round up, saturate, and may not be a number"
   CHECK(to_nanoseconds(duration<double>(-2.5)) == -2500ms);
   CHECK(to_nanoseconds(duration<float, std::milli>(0.25f)) == 250us);
   CHECK(to_nanoseconds(duration<long double, std::ratio<60>>(0.5L)) == 30s);
-  CHECK(to_nanoseconds(duration<long double>(9.2e9L)) == forever);
-  CHECK(to_nanoseconds(duration<long double>(-9.2e9L)) == -forever);
+  CHECK(to_nanoseconds(duration<long double>(9.3e9L)) == forever);
+  CHECK(to_nanoseconds(duration<long double>(-9.3e9L)) == -forever);
   CHECK(to_nanoseconds(duration<double>(1e300)) == forever);
   CHECK(to_nanoseconds(duration<double>(-1e300)) == -forever);
   CHECK(to_nanoseconds(duration<double>(std::numeric_limits<double>::infinity())) == forever);

@@ -47,8 +47,9 @@ class epoll_backend {
     // epoll_wait(2) takes no empty buffer, and a selector with nothing registered still waits.
     if (!entries_.reserve(1, 0)) return failure::memory();
     if (const failure failed = process_.set()) return failed;
-    if (const failure failed = detail::make_epoll(main_.descriptor)) return failed;
-    main_.restart(++last_id_);
+    detail::owned_descriptor fresh;
+    if (const failure failed = detail::make_epoll(fresh)) return failed;
+    restart(std::move(fresh));
     return {};
   }
 
@@ -62,41 +63,35 @@ class epoll_backend {
                            : is_in_child ? front_.remake(fresh.get())
                                          : front_.exchange(main_.descriptor.get(), fresh.get());
     if (failed) return failed;
-    replace_main(std::move(fresh));
-    dirty_.descriptor.close();
-    dirty_.restart(0);
+    if (main_.descriptor.is_intact()) detail::copy_busy_polling(main_.descriptor.get(), fresh.get());
+    restart(std::move(fresh));
     process_ = own;
-    wants_isolation_ = false;
-    slow_waits_ = 0;
     return {};
   }
 
   void close() noexcept {
     front_.close();
-    dirty_.descriptor.close();
-    dirty_.restart(0);
-    main_.descriptor.close();
-    main_.restart(0);
-    wants_isolation_ = false;
+    restart({});
   }
 
   failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
     // The kernel takes no buffer of more bytes than an int counts (EP_MAX_EVENTS).
     const bool fits = count <= (std::numeric_limits<int>::max)() / sizeof(entry) / 2 &&
                       entries_.reserve(count, used) && main_.leaked.reserve(handle) &&
-                      dirty_.leaked.reserve(handle);
+                      old_.leaked.reserve(handle) && young_.leaked.reserve(handle);
     return fits ? failure() : failure::memory();
   }
 
   failure add(registration& r) noexcept {
-    int error = control(main_, EPOLL_CTL_ADD, r);
+    detail::epoll_object& object = object_for(r);
+    int error = control(object, EPOLL_CTL_ADD, r);
     if (error == EEXIST) {  // the number's leaked registration: the same file is back on it
-      control(main_, EPOLL_CTL_DEL, r);
-      error = control(main_, EPOLL_CTL_ADD, r);
+      control(object, EPOLL_CTL_DEL, r);
+      error = control(object, EPOLL_CTL_ADD, r);
     }
     if (error == 0) {
-      attach(r, main_);
-      // The kernel's two registrations of this one could not be told apart in one object.
+      object.attach(r);
+      // Two registrations of this one in one object could not be told apart.
       if (r.aliased && r.leaked) wants_isolation_ = true;
       return {};
     }
@@ -122,9 +117,8 @@ class epoll_backend {
   bool remove(registration& r) noexcept {
     detail::epoll_object& object = object_of(r);
     const bool is_removed = control(object, EPOLL_CTL_DEL, r) == 0 && !r.aliased;
-    detach(r, object);
-    if (!is_removed) object.note_leak(r.handle);
-    if (&object == &dirty_ && dirty_.watched == 0) drop_dirty();
+    object.detach(r);
+    if (!is_removed) note_leak(object, r.handle);
     return is_removed;
   }
 
@@ -166,21 +160,31 @@ class epoll_backend {
 
   // ---- leaks ----------------------------------------------------------------------------------------------
   //
-  // New registrations go to the main object. When it reports a ghost, it becomes the dirty one, and a fresh
-  // main object watches it, edge-triggered: its ghosts wake nobody then unless something new happens. If a
-  // ghost is reported while there is a dirty object, what lives in the main object moves into that, and a
-  // fresh main object takes its place. So a leak costs five system calls, and each key is moved once. An entry
-  // is believed only if its object is that of the registration; a number that may have two registrations in
-  // one object is aliased, until the next isolation moves it.
+  // As long as no ghost was reported, there is the main object alone. A ghost that is level-triggered would
+  // end every wait, so the first one makes the main object the old one, and a young one is made for new
+  // registrations; a fresh main object watches both, edge-triggered. So ghosts wake nobody unless something
+  // new happens, at the cost of one more system call for each object that has something to report. As soon as
+  // the young object has more leaks than half of its keys, and 8, its keys move into the old one, and a fresh
+  // one takes its place: each leak pays for two keys, and each key moves once.
+  //
+  // The old object is never nested again: epoll_ctl(2) walks through all that is in a nested object.
+  //
+  // An entry is believed only if its object is that of the registration. A number that leaked in an object
+  // and is registered there again is aliased: the kernel could take one for the other.
 
+  bool may_have_leaks() const noexcept { return main_.leaks != 0 || old_; }
   // Whether what a wait finds has to be looked through.
-  bool has_leaks() const noexcept { return dirty_.descriptor || main_.aliased != 0 || wants_isolation_; }
+  bool has_leaks() const noexcept { return old_ || main_.aliased != 0 || wants_isolation_; }
   bool wants_isolation() const noexcept { return wants_isolation_; }
-  // By then the slow waits have cost as much as it costs to register all anew.
-  bool wants_full_heal() const noexcept { return slow_waits_ > 64 + main_.watched + dirty_.watched; }
+  // By then slow waits or ghosts have cost as much as it costs to register all anew, or half of all leaked.
+  bool wants_full_heal() const noexcept {
+    const std::size_t all = watched() + 64;
+    return slow_waits_ > all || ghosts_ / 8 > all || old_.leaks > all / 2;
+  }
 
-  // Looks through the first `found` entries: drops ghosts, adds what the dirty object found, and makes one
-  // entry of two of an aliased registration. Returns how many are left; calls `on_stale` for each of others.
+  // Looks through the first `found` entries: drops ghosts, adds what the old and the young object found, and
+  // makes one entry of two of an aliased registration. Returns how many are left; calls `on_stale` for each of
+  // the others.
   template <class Callback>
   int drop_leaked(int found, Callback on_stale) noexcept;
 
@@ -220,35 +224,31 @@ class epoll_backend {
     error = control(object, EPOLL_CTL_ADD, r);
     if (error == 0) return {};
     r.interest = was;
-    if (control(object, EPOLL_CTL_ADD, r) != 0) detach(r, object);
+    if (control(object, EPOLL_CTL_ADD, r) != 0) object.detach(r);
     return failure::system("epoll_ctl", error);
   }
 
   SELECTORS_COLD failure follow(registration& r) noexcept {
     detail::epoll_object& object = object_of(r);
-    detach(r, object);
-    object.note_leak(r.handle);
+    object.detach(r);
+    note_leak(object, r.handle);
     r.leaked = true;
-    const failure failed = add(r);
-    if (&object == &dirty_ && dirty_.watched == 0) drop_dirty();
-    return failed;
+    return add(r);
   }
 
+  std::size_t watched() const noexcept { return main_.watched + old_.watched + young_.watched; }
   detail::epoll_object& object_of(const registration& r) noexcept {
-    return r.slot == main_.id ? main_ : dirty_;
+    return r.slot == main_.id ? main_ : r.slot == young_.id ? young_ : old_;
   }
-  void attach(registration& r, detail::epoll_object& object) noexcept {
-    r.attached = true;
-    r.slot = object.id;
-    ++object.watched;
-    r.aliased = object.has_leaked && object.leaked.contains(r.handle);
-    if (r.aliased) ++object.aliased;
+  // For a new registration: where its number did not leak, if there is a choice.
+  detail::epoll_object& object_for(const registration& r) noexcept {
+    if (!old_) [[likely]]
+      return main_;
+    return young_.leaked.contains(r.handle) && !old_.leaked.contains(r.handle) ? old_ : young_;
   }
-  void detach(registration& r, detail::epoll_object& object) noexcept {
-    r.attached = false;
-    --object.watched;
-    if (r.aliased) --object.aliased;
-    r.aliased = false;
+  void note_leak(detail::epoll_object& object, native_handle_type number) noexcept {
+    object.note_leak(number);
+    if (&object == &young_ && young_.leaks > 8 + young_.watched / 2) wants_isolation_ = true;
   }
 
   // Zero or an errno.
@@ -260,78 +260,81 @@ class epoll_backend {
     return ::epoll_ctl(object.descriptor.get(), operation, r.handle, &event) == 0 ? 0 : errno;
   }
 
-  int nest_dirty(int operation, int outer) noexcept {
-    return detail::nest_epoll(operation, outer, dirty_.descriptor.get(), EPOLLET, &dirty_token);
+  void restart(detail::owned_descriptor&& fresh) noexcept {
+    main_.restart(std::move(fresh), ++last_id_);
+    old_.restart({}, 0);
+    young_.restart({}, 0);
+    wants_isolation_ = false;
+    slow_waits_ = ghosts_ = 0;
   }
-  // Not by closing it alone: a child process may have it open.
-  SELECTORS_COLD void drop_dirty() noexcept {
-    (void)nest_dirty(EPOLL_CTL_DEL, main_.descriptor.get());
-    dirty_.descriptor.close();
-    dirty_.restart(0);
-  }
-  void replace_main(detail::owned_descriptor&& fresh) noexcept {
-    if (main_.descriptor.is_intact()) detail::copy_busy_polling(main_.descriptor.get(), fresh.get());
-    main_.descriptor.close();
-    main_.descriptor = std::move(fresh);
-    main_.restart(++last_id_);
+  bool nest(int operation, const detail::owned_descriptor& outer, const detail::epoll_object& inner,
+            registration& token) noexcept {
+    return detail::nest_epoll(operation, outer.get(), inner.descriptor.get(), EPOLLET, &token) == 0;
   }
   template <class Callback>
-  std::size_t scan_dirty(std::size_t kept, Callback on_stale) noexcept;
+  std::size_t filter(std::size_t first, std::size_t last, const detail::epoll_object& object,
+                     Callback on_stale) noexcept;
+  template <class Callback>
+  std::size_t scan(const detail::epoll_object& object, registration& token, std::size_t kept,
+                   Callback on_stale) noexcept;
   bool merge_aliased(const entry& e, std::size_t kept) noexcept;
+  bool part_with_old() noexcept;
+  template <class ForEach>
+  bool renew_young(ForEach for_each) noexcept;
 
   int room() const noexcept { return static_cast<int>(entries_.capacity()); }
 
-  // What the main object has as the token of the dirty one.
-  static inline constinit registration dirty_token;
+  // What the main object has as tokens of the others.
+  static inline constinit registration old_token, young_token;
 
   detail::epoll_object main_;
   detail::buffer<entry> entries_;
-  detail::epoll_object dirty_;
+  detail::epoll_object old_, young_;  // both or neither; then the main object watches nothing else
   detail::epoll_front front_;
   detail::process_stamp process_;  // whose objects these are
   std::uint32_t last_id_ = 0;
   bool wants_isolation_ = false;
-  std::size_t slow_waits_ = 0;  // in which there was a dirty object, or something aliased
+  std::size_t slow_waits_ = 0;  // in which there was something to look through, since all were registered
+  std::size_t ghosts_ = 0;      // that were reported since
 };
 
 template <class Callback>
 SELECTORS_COLD int epoll_backend::drop_leaked(int found, Callback on_stale) noexcept {
   std::size_t kept = 0;
-  bool has_dirty = false;
-  for (std::size_t i = 0; i != static_cast<std::size_t>(found); ++i) {
+  const auto count = static_cast<std::size_t>(found);
+  if (!old_) {
+    kept = filter(0, count, main_, on_stale);
+    if (kept != count) wants_isolation_ = true;
+    if (main_.aliased != 0) ++slow_waits_;
+  } else {
+    bool has_old = false, has_young = false;
+    for (std::size_t i = 0; i != count; ++i) (token(entries_[i]) == &old_token ? has_old : has_young) = true;
+    if (has_young) kept = scan(young_, young_token, kept, on_stale);
+    if (has_old) kept = scan(old_, old_token, kept, on_stale);
+    if (count != 0) ++slow_waits_;
+  }
+  for (std::size_t i = 0; i != kept; ++i) token(entries_[i])->seen = false;
+  return static_cast<int>(kept);
+}
+
+// Of the entries from `first` to `last`, found in `object`, those that are to be believed, moved to `first`;
+// returns where they end.
+template <class Callback>
+std::size_t epoll_backend::filter(std::size_t first, std::size_t last, const detail::epoll_object& object,
+                                  Callback on_stale) noexcept {
+  std::size_t kept = first;
+  for (std::size_t i = first; i != last; ++i) {
     const entry e = entries_[i];
     registration& r = *token(e);
-    if (&r == &dirty_token) {
-      has_dirty = true;
-    } else if (!r.attached || r.slot != main_.id || (r.seen && merge_aliased(e, kept))) {
+    if (!r.attached || r.slot != object.id || (r.seen && merge_aliased(e, kept))) {
       on_stale();
-      wants_isolation_ = true;
+      ++ghosts_;
+      if (r.seen) wants_isolation_ = true;
     } else {
       r.seen = r.aliased;
       entries_[kept++] = e;
     }
   }
-  for (std::size_t i = 0; i != kept; ++i) token(entries_[i])->seen = false;
-  if (has_dirty || main_.aliased != 0) ++slow_waits_;
-  return static_cast<int>(has_dirty ? scan_dirty(kept, on_stale) : kept);
-}
-
-// Behind the entries that are kept already. What lives there is level-triggered, perhaps: as long as any of it
-// is ready, the next wait looks again.
-template <class Callback>
-std::size_t epoll_backend::scan_dirty(std::size_t kept, Callback on_stale) noexcept {
-  const auto first = kept;
-  const int found =
-      ::epoll_wait(dirty_.descriptor.get(), entries_.data() + kept, room() - static_cast<int>(kept), 0);
-  for (std::size_t i = first; found > 0 && i != first + static_cast<std::size_t>(found); ++i) {
-    const entry e = entries_[i];
-    if (token(e)->attached && token(e)->slot == dirty_.id)
-      entries_[kept++] = e;
-    else
-      on_stale();
-  }
-  if (kept != first || found == room() - static_cast<int>(first))
-    (void)nest_dirty(EPOLL_CTL_MOD, main_.descriptor.get());
   return kept;
 }
 
@@ -341,39 +344,68 @@ inline bool epoll_backend::merge_aliased(const entry& e, std::size_t kept) noexc
   return true;
 }
 
+// Behind the entries that are kept already. What lives there may be level-triggered: as long as any of it is
+// ready, the next wait looks again.
+template <class Callback>
+std::size_t epoll_backend::scan(const detail::epoll_object& object, registration& its_token,
+                                std::size_t first, Callback on_stale) noexcept {
+  const int left = room() - static_cast<int>(first);
+  const int found = left > 0 ? ::epoll_wait(object.descriptor.get(), entries_.data() + first, left, 0) : 0;
+  const std::size_t kept =
+      found > 0 ? filter(first, first + static_cast<std::size_t>(found), object, on_stale) : first;
+  if (kept != first || found == left) (void)nest(EPOLL_CTL_MOD, main_.descriptor, object, its_token);
+  return kept;
+}
+
 template <class ForEach>
 SELECTORS_COLD bool epoll_backend::isolate_leaks(ForEach for_each) noexcept {
   constexpr std::size_t few = 32;  // of so many it costs little to register them all anew
-  if (main_.watched + dirty_.watched <= few || wants_full_heal()) return false;
-  detail::epoll_object fresh;
-  if (detail::make_epoll(fresh.descriptor)) return false;
-  const bool has_dirty = static_cast<bool>(dirty_.descriptor);
-  const int nested = has_dirty ? dirty_.descriptor.get() : main_.descriptor.get();
-  if (detail::nest_epoll(EPOLL_CTL_ADD, fresh.descriptor.get(), nested, EPOLLET, &dirty_token) != 0)
-    return false;
-  if (front_.exchange(main_.descriptor.get(), fresh.descriptor.get())) return false;
-  detail::copy_busy_polling(main_.descriptor.get(), fresh.descriptor.get());
-  wants_isolation_ = false;
-  fresh.restart(++last_id_);
-  std::swap(main_, fresh);
-  if (!has_dirty) std::swap(dirty_, fresh);
-  std::swap(main_.leaked, fresh.leaked);  // its bits were reserved
-  main_.leaked.clear();
+  if (watched() <= few || wants_full_heal()) return false;
+  if (!old_ && !part_with_old()) return false;
+  return renew_young(for_each);
+}
 
-  const std::uint32_t old = has_dirty ? fresh.id : dirty_.id;
-  for_each([&](registration& r, bool is_armed) {
-    if (!r.attached || r.slot != old || (!has_dirty && !r.aliased)) return;
-    if (!has_dirty) {  // what is aliased leaves the dirty object
-      (void)control(dirty_, EPOLL_CTL_DEL, r);
-      detach(r, dirty_);
-    }
-    r.attached = r.aliased = false;
-    if (!is_armed) return;
-    const bool stays = has_dirty && !dirty_.leaked.contains(r.handle);
-    detail::epoll_object& object = stays ? dirty_ : main_;
-    if (control(object, EPOLL_CTL_ADD, r) == 0) attach(r, object);
-  });
-  if (dirty_.watched == 0) drop_dirty();
+// The main object becomes the old one.
+inline bool epoll_backend::part_with_old() noexcept {
+  detail::owned_descriptor fresh;
+  if (detail::make_epoll(fresh) || !nest(EPOLL_CTL_ADD, fresh, main_, old_token)) return false;
+  if (front_.exchange(main_.descriptor.get(), fresh.get())) return false;
+  detail::copy_busy_polling(main_.descriptor.get(), fresh.get());
+  std::swap(main_, old_);
+  main_.restart(std::move(fresh), ++last_id_);
+  return true;
+}
+
+// Its keys move into the old object, but for those that would be aliased there; so do the old object's aliased
+// keys into the fresh young one.
+template <class ForEach>
+bool epoll_backend::renew_young(ForEach for_each) noexcept {
+  detail::epoll_object fresh;
+  fresh.id = ++last_id_;
+  if (detail::make_epoll(fresh.descriptor) || !nest(EPOLL_CTL_ADD, main_.descriptor, fresh, young_token))
+    return false;
+  wants_isolation_ = false;
+  if (young_.watched != 0 || old_.aliased != 0) {
+    for_each([&](registration& r, bool is_armed) {
+      const bool is_of_old = r.slot == old_.id;
+      if (!r.attached || (is_of_old && !r.aliased)) return;
+      if (is_of_old) {
+        (void)control(old_, EPOLL_CTL_DEL, r);
+        old_.detach(r);
+        old_.note_leak(r.handle);
+        r.leaked = true;
+      }
+      r.attached = r.aliased = false;
+      if (!is_armed) return;
+      detail::epoll_object& object = old_.leaked.contains(r.handle) ? fresh : old_;
+      if (control(object, EPOLL_CTL_ADD, r) == 0) object.attach(r);
+    });
+  }
+  if (young_) (void)nest(EPOLL_CTL_DEL, main_.descriptor, young_, young_token);
+  std::swap(fresh.leaked, young_.leaked);  // its bits were reserved
+  fresh.leaked.clear();
+  young_.descriptor.close();
+  std::swap(young_, fresh);
   return true;
 }
 

@@ -8,6 +8,7 @@
 #include <selectors/detail/buffer.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/os/owned_descriptor.hpp>
+#include <selectors/registration.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -48,30 +49,35 @@ struct epoll_object {
   std::uint32_t id = 0;     // of this object alone: its registrations have it in their slot
   std::size_t watched = 0;  // registrations that are not leaked
   std::size_t aliased = 0;  // of those: their number leaked here before
-  bool has_leaked = false;  // some registration may be leaked here
+  std::size_t leaks = 0;    // registrations that may be leaked
   number_set leaked;        // their numbers
 
-  epoll_object() noexcept = default;
-  epoll_object(epoll_object&&) noexcept = default;
-  epoll_object& operator=(epoll_object&& other) noexcept {
-    std::swap(descriptor, other.descriptor);
-    std::swap(id, other.id);
-    std::swap(watched, other.watched);
-    std::swap(aliased, other.aliased);
-    std::swap(has_leaked, other.has_leaked);
-    std::swap(leaked, other.leaked);
-    return *this;
-  }
+  explicit operator bool() const noexcept { return static_cast<bool>(descriptor); }
 
+  void attach(registration& r) noexcept {
+    r.attached = true;
+    r.slot = id;
+    r.aliased = leaks != 0 && leaked.contains(r.handle);
+    ++watched;
+    if (r.aliased) ++aliased;
+  }
+  void detach(registration& r) noexcept {
+    --watched;
+    if (r.aliased) --aliased;
+    r.attached = r.aliased = false;
+  }
   void note_leak(native_handle_type number) noexcept {
     leaked.insert(number);
-    has_leaked = true;
+    ++leaks;
   }
-  // A fresh object, in which nothing is watched or leaked.
-  void restart(std::uint32_t fresh_id) noexcept {
+
+  // Goes on with a fresh object, in which nothing is watched or leaked; or with none.
+  void restart(owned_descriptor&& fresh, std::uint32_t fresh_id) noexcept {
+    descriptor.close();
+    descriptor = std::move(fresh);
     id = fresh_id;
     watched = aliased = 0;
-    if (std::exchange(has_leaked, false)) leaked.clear();
+    if (std::exchange(leaks, 0) != 0) leaked.clear();
   }
 };
 

@@ -73,6 +73,7 @@ class core {
 
   // The results are valid while `epoch` keeps the value that it has afterwards. `why` tells why it failed.
   outcome select(nanoseconds timeout) noexcept;
+  outcome select_for(nanoseconds timeout) noexcept;
   failure why() const noexcept { return why_; }
   outcome refuse_timeout() noexcept {
     return fail(is_of_this_process() ? failure(errc::invalid_timeout) : usable());
@@ -86,7 +87,8 @@ class core {
   bool is_open() const noexcept { return !state_.stamp.is_empty(); }
   Backend& backend() noexcept { return state_.backend; }
   const Backend& backend() const noexcept { return state_.backend; }
-  native_handle_type native_handle(failure& why) const noexcept;
+  native_handle_type native_handle(failure& why) const noexcept
+    requires has_native_handle_v<Backend>;
 
   // Closed or forked: refused before all else.
   failure usable() const noexcept {
@@ -160,6 +162,12 @@ class core {
   // What the selector itself reports of a key.
   static event_bits own_bits(const record& r) noexcept;
 
+  // Whether the kernel reports it again as long as it is ready, though a loop did not reach it.
+  static bool is_reported_again(const record& r) noexcept {
+    const bool is_level = r.interest.mode == trigger::level ||
+                          (r.interest.mode == trigger::oneshot && !Backend::disarms_oneshot);
+    return r.attached && is_level && !r.marked;
+  }
   bool is_being_constructed(native_handle_type handle) const noexcept;
   failure reserve(native_handle_type handle) noexcept;
   failure change(record& r, const any_interest& what) noexcept;
@@ -187,6 +195,12 @@ class core {
       if (has_work(watched_from_outside)) state_.backend.signal(is_ready);
   }
 
+  bool may_have_leaks() const noexcept {
+    if constexpr (finds_leaks)
+      return state_.backend.may_have_leaks();
+    else
+      return static_cast<bool>(state_.quarantine);
+  }
   void note_stale(const record& r) noexcept;
   failure heal() noexcept;
   void forget_leaks() noexcept;
@@ -281,7 +295,9 @@ SELECTORS_NOINLINE void core<Backend>::clear() noexcept {
 // ---- for whoever watches the selector itself --------------------------------------------------------------
 
 template <selector_backend Backend>
-SELECTORS_NOINLINE native_handle_type core<Backend>::native_handle(failure& why) const noexcept {
+SELECTORS_NOINLINE native_handle_type core<Backend>::native_handle(failure& why) const noexcept
+  requires has_native_handle_v<Backend>
+{
   why = is_open() ? failure() : errc::closed;
   if constexpr (has_front) {
     if (why) return invalid_handle;

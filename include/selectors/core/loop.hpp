@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 // Waiting, and the loop over what a wait found.
 
@@ -56,6 +57,14 @@ SELECTORS_ALWAYS_INLINE outcome core<Backend>::select(nanoseconds timeout) noexc
   return finish_wait(found, timeout);
 }
 
+// A wait for a time reads the clock if a leaked registration may end it early.
+template <selector_backend Backend>
+inline outcome core<Backend>::select_for(nanoseconds timeout) noexcept {
+  if (may_have_leaks() && timeout != nanoseconds::zero()) [[unlikely]]
+    add_work(leaks_suspected);
+  return select(timeout);
+}
+
 template <selector_backend Backend>
 SELECTORS_COLD outcome core<Backend>::fail(failure why) noexcept {
   why_ = why;
@@ -89,7 +98,7 @@ SELECTORS_COLD outcome core<Backend>::select_slow(nanoseconds timeout) noexcept 
 // has something to report itself it does not wait, and a signal is not what ended it.
 template <selector_backend Backend>
 SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
-  const bool reads_clock = has_work(leaks_suspected | heal_wanted);
+  bool reads_clock = has_work(leaks_suspected | heal_wanted);
   deadline end(reads_clock ? timeout : forever);
   nanoseconds left = timeout;
   for (;;) {
@@ -108,7 +117,7 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
       signal(has_own_work());
       return outcome::timed_out;
     }
-    if (!reads_clock) {
+    if (!std::exchange(reads_clock, true)) {
       add_work(leaks_suspected);
       end = deadline(left);
     }
@@ -227,9 +236,7 @@ SELECTORS_COLD void core<Backend>::watch_loop(int found) noexcept {
   for (const entry* e = state_.cursor; e != state_.end; ++e) {
     const record& r = *static_cast<const record*>(Backend::token(*e));
     constexpr event_bits repeated = mask_bits::of(event::read | event::write);
-    if (r.interest.mode == trigger::level && r.attached && (Backend::events(*e) & ~repeated) == 0 &&
-        !r.marked)
-      continue;
+    if (is_reported_again(r) && (Backend::events(*e) & ~repeated) == 0) continue;
     signal(true);
     break;
   }

@@ -112,7 +112,7 @@ SELECTORS_COLD void core<Backend>::carry_unreached() noexcept {
     record& r = *static_cast<record*>(Backend::token(*e));
     const event_bits bits = Backend::events(*e) & reportable_bits;
     if (!r.registered || peek(r, bits) == 0) continue;
-    const bool is_repeated = r.attached && r.interest.mode == trigger::level && !r.marked;
+    const bool is_repeated = is_reported_again(r);
     constexpr event_bits told_once = mask_bits::of(event::priority);
     const event_bits kept = is_repeated ? bits & told_once : bits;
     if (!r.always_ready && !r.failed) r.pending_bits = static_cast<std::uint8_t>(r.pending_bits | kept);

@@ -20,6 +20,7 @@ inline constexpr bool has_exceptions = SELECTORS_EXCEPTIONS;
 #include <cstdio>
 #include <new>
 #include <system_error>
+#include <utility>
 
 namespace selectors::detail {
 
@@ -64,55 +65,52 @@ class selector_error final : public std::system_error {
   char text_[184];
 };
 
-// Made while there is memory, to be thrown when there is none: a copy of it allocates nothing. It is never
-// destroyed, so it can be thrown after `main`, too.
+// Made while there is memory, to be thrown when there is none: a copy of it allocates nothing. It is gone
+// when static objects are destroyed, and a module is unloaded: what needs it then, or before it is made,
+// goes without. A template, so that it is in those programs alone that can throw it.
 template <class Error>
-union spare_error {
-  spare_error() : error(failure::memory(), "no memory", nullptr) {}
-  ~spare_error() {}
+class spare_error {
+ public:
+  SELECTORS_COLD spare_error() noexcept {
+    try {
+      made = ::new (static_cast<void*>(memory)) Error(failure::memory(), "no memory", nullptr);
+    } catch (const std::bad_alloc&) {
+    }
+  }
+  SELECTORS_COLD ~spare_error() {
+    if (const Error* const last = std::exchange(made, nullptr)) last->~Error();
+  }
 
-  Error error;
+  static const Error* get() noexcept { return made; }
+
+ private:
+  alignas(Error) static inline unsigned char memory[sizeof(Error)]{};
+  static inline constinit const Error* made = nullptr;
 };
 
 template <class Error>
-SELECTORS_COLD const Error& out_of_memory() {
-  static const spare_error<Error> spare;
-  return spare.error;
-}
-
-template <class Error>
-SELECTORS_COLD bool prepare_out_of_memory() noexcept {
-  try {
-    out_of_memory<Error>();
-    return true;
-  } catch (const std::bad_alloc&) {
-    return false;  // it is tried again when it is needed
-  }
-}
-
-// Made before `main`, in those programs alone that can throw it. What is thrown earlier than that makes it.
-template <class Error>
-inline const bool is_out_of_memory_prepared = prepare_out_of_memory<Error>();
+inline const spare_error<Error> the_spare_error;
 
 template <class Error>
 [[noreturn]] SELECTORS_COLD void raise_about(failure what, const char* operation,
                                              const native_handle_type* handle) {
-  if (!what.is_lack_of_memory()) {
+  const Error* const spare = (&the_spare_error<Error>)->get();
+  if (!what.is_lack_of_memory() || spare == nullptr) {
     try {
       throw Error(what, operation, handle);
     } catch (const std::bad_alloc&) {
+      if (spare == nullptr) throw;
       what = failure::memory();
     }
   }
-  static_cast<void>(is_out_of_memory_prepared<Error>);
-  Error error = out_of_memory<Error>();
+  Error error = *spare;
   error.describe(what, operation, handle);
   throw error;
 }
 
 // Every exception of the library leaves here. The text names the call, the handle if there is one, what
-// refused it and why. std::bad_alloc is thrown in one case alone: no memory at all, and none since the
-// program was started.
+// refused it and why. std::bad_alloc is thrown in one case alone: there is no memory
+// at all before `main` has begun, or after it.
 template <class Error = selector_error>
 [[noreturn]] SELECTORS_COLD void raise(failure what, const char* operation) {
   raise_about<Error>(what, operation, nullptr);

@@ -140,8 +140,13 @@ class process_stamp {
   void clear() noexcept { word_ = &zero_; }
 
   // Whether this is the process in which it was set. False when it is empty.
-  bool is_current() const noexcept { return __atomic_load_n(word_, __ATOMIC_RELAXED) != 0; }
+  bool is_current() const noexcept { return is_current(word_); }
   bool is_empty() const noexcept { return word_ == &zero_; }
+  // What it remembers the process by: not zero there, and zero in a child, as long as the process lives.
+  const std::uint32_t* word() const noexcept { return word_; }
+  static bool is_current(const std::uint32_t* word) noexcept {
+    return __atomic_load_n(word, __ATOMIC_RELAXED) != 0;
+  }
 
  private:
   // Its own zero: one that a module has would be gone with the module, and another for each.
@@ -161,8 +166,11 @@ class process_stamp {
   constexpr void clear() noexcept { is_set_ = false; }
   constexpr bool is_current() const noexcept { return is_set_; }
   constexpr bool is_empty() const noexcept { return !is_set_; }
+  static const std::uint32_t* word() noexcept { return &one; }
+  static constexpr bool is_current(const std::uint32_t*) noexcept { return true; }
 
  private:
+  static constexpr std::uint32_t one = 1;
   bool is_set_ = false;
 };
 

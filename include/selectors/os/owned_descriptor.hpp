@@ -104,7 +104,8 @@ bool dup_onto(Number fresh, Number number) noexcept {
     } while (moved < 0 &&
              (errno == EINTR || errno == EBUSY));  // EBUSY: a race with open(2) and dup(2), says dup(2)
     if (moved >= 0) return true;
-    if (errno != ENOSYS && errno != EPERM && errno != EACCES && errno != EINVAL) return false;
+    if (errno != ENOSYS && errno != EPERM && errno != EACCES && errno != EOPNOTSUPP && errno != EINVAL)
+      return false;
   }
   do {
     moved = ::dup2(fresh, number);
@@ -142,6 +143,15 @@ class owned_descriptor {
   SELECTORS_NOINLINE void close() noexcept {
     if (is_intact()) close_descriptor(number_);
     number_ = invalid_handle;
+  }
+
+  // Goes on with another number, if there is one: the old one is free then.
+  void renumber() noexcept {
+    const int kept = errno;
+    native_handle_type moved = ::fcntl(number_, F_DUPFD_CLOEXEC, 0);
+    if (moved >= 0) std::swap(number_, moved);
+    close_descriptor(moved);
+    errno = kept;
   }
 
   // Owns what `fresh` owns from now on, and closes what it had. It keeps its number if that is its own

@@ -7,49 +7,58 @@
 
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
-#include <selectors/os/posix.hpp>
+#include <selectors/os/owned_descriptor.hpp>
+#include <selectors/wakeup/pipe.hpp>
 
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
+#include <utility>
 
 namespace selectors::detail {
 
-// What a wakeup is made of on Linux: an eventfd(2), which counts notifications and is readable unless there are none.
-class eventfd_channel {
+// What a wakeup is made of on Linux: an eventfd(2), which counts notifications and is readable unless there
+// are none. It has no writing end. Where a sandbox refuses it, a pipe serves.
+class eventfd_channel : private pipe_channel {
  public:
-  ~eventfd_channel() { close_descriptor(event_); }
-
   failure open() noexcept {
-    event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return event_ < 0 ? failure::system("eventfd", errno) : failure();
+    if (const failure failed = process_.set()) return failed;
+    reader_ = owned_descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (reader_) return {};
+    const int error = errno;
+    process_.clear();
+    if (error == ENOSYS || error == EPERM || error == EACCES) return pipe_channel::open();
+    return failure::system("eventfd", error);
+  }
+
+  failure reopen() noexcept {
+    eventfd_channel fresh;
+    if (const failure failed = fresh.open()) return failed;
+    take(std::move(fresh));
+    return {};
   }
 
   // EAGAIN says that the counter is full, so a notification is there already: eventfd(2). There is nothing
   // else to tell a signal handler.
   void notify() noexcept {
-    const int kept = errno;
     const std::uint64_t one = 1;
-    while (::write(event_, &one, sizeof one) < 0 && errno == EINTR) {
-    }
-    errno = kept;
+    if (process_.is_current()) write_to(writer_ ? writer_ : reader_, &one, sizeof one);
   }
 
   bool reset() noexcept {
+    if (writer_) return pipe_channel::reset();
+    if (!process_.is_current()) return false;
     const int kept = errno;
     std::uint64_t count = 0;
-    auto taken = ::read(event_, &count, sizeof count);  // EAGAIN: there is none
-    while (taken < 0 && errno == EINTR) taken = ::read(event_, &count, sizeof count);
+    auto taken = ::read(reader_.get(), &count, sizeof count);  // EAGAIN: there is none
+    while (taken < 0 && errno == EINTR) taken = ::read(reader_.get(), &count, sizeof count);
     errno = kept;
     return taken == sizeof count;
   }
 
-  native_handle_type native_handle() const noexcept { return event_; }
-
- private:
-  native_handle_type event_ = invalid_handle;
+  using pipe_channel::native_handle;
 };
 
 }  // namespace selectors::detail

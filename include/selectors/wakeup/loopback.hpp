@@ -42,8 +42,8 @@ class owned_socket {
   SOCKET socket_ = INVALID_SOCKET;
 };
 
-// What a wakeup is made of: a TCP connection of the process with itself, since nothing but a socket can be waited for
-// together with sockets. One byte is under way at most.
+// What a wakeup is made of: a TCP connection of the process with itself, since nothing but a socket can be
+// waited for together with sockets. One byte is under way at most.
 class winsock_channel {
  public:
   failure open() noexcept {
@@ -56,8 +56,23 @@ class winsock_channel {
     return failure::system(call, error);
   }
 
-  // Whoever finds a notification there leaves it at that; it is there when `reset` has not yet taken its byte. It is
-  // found by writing, not by looking: so what was done before is seen by who takes it.
+  // A process is never copied, so the connection is its own: a fresh one is needed only if it is broken, or
+  // somebody has closed it, and has another number then. Nothing is notified afterwards.
+  failure reopen() noexcept {
+    if (reader_ && writer_ && are_peers()) {
+      reset();
+      return {};
+    }
+    winsock_channel fresh;
+    if (const failure failed = fresh.open()) return failed;
+    reader_ = std::move(fresh.reader_);
+    writer_ = std::move(fresh.writer_);
+    state_.store(0, std::memory_order_release);
+    return {};
+  }
+
+  // Whoever finds a notification there leaves it at that; it is there when `reset` has not yet taken its
+  // byte. It is found by writing, not by looking: so what was done before is seen by who takes it.
   void notify() noexcept {
     if ((state_.fetch_or(claimed, std::memory_order_acq_rel) & claimed) != 0) return;
     const int kept = ::WSAGetLastError();
@@ -71,8 +86,9 @@ class winsock_channel {
     ::WSASetLastError(kept);
   }
 
-  // The byte is taken before the state is cleared: the other way round, a byte sent in between would be taken with the
-  // first, and the state would speak of one that is not there. What was sent may take a moment to arrive.
+  // The byte is taken before the state is cleared: the other way round, a byte sent in between would be
+  // taken with the first, and the state would speak of one that is not there. What was sent may take a
+  // moment to arrive.
   bool reset() noexcept {
     const int kept = ::WSAGetLastError();
     bool taken = take();
@@ -98,8 +114,8 @@ class winsock_channel {
     return ::recv(reader_.get(), bytes, sizeof bytes, 0) > 0;
   }
 
-  // Anyone on this machine may connect to the port while it listens: what is accepted is ours only if either end is
-  // the other's peer.
+  // Anyone on this machine may connect to the port while it listens: what is accepted is ours only if
+  // either end is the other's peer.
   bool connect(const char*& call) noexcept {
     const owned_socket listener = owned_socket::make_tcp();
     call = "WSASocket";

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/config.hpp>
+
+#if SELECTORS_HAS_FORK
+
+#include <selectors/error.hpp>
+#include <selectors/handle.hpp>
+#include <selectors/os/child.hpp>
+#include <selectors/os/signal_handlers.hpp>
+#include <selectors/wakeup.hpp>
+
+#include <sys/types.h>
+
+#include <signal.h>
+
+#include <atomic>
+#include <memory>
+#include <new>
+#include <system_error>
+#include <utility>
+
+namespace selectors::detail {
+
+// The end of a child by SIGCHLD, where the system has nothing better. Signals coalesce, so the handler looks at each child
+// that is watched: a system call each. A handler of the program's own is called as before; one that is set later must
+// call the one it replaces, or be there before the next child is watched.
+class sigchld_watch {
+ public:
+  failure open(pid_t pid, bool& is_missing) noexcept {
+    is_missing = false;
+    if (const failure failed = find_child(pid)) return failed;
+    std::error_code error;
+    std::unique_ptr<listener> made(new (std::nothrow) listener(pid, error));
+    if (made == nullptr) return failure::memory();
+    if (error) return failure::system(SELECTORS_HAS_EVENTFD ? "eventfd" : "pipe", error.value());
+    if (const failure failed = all_signal_handlers.subscribe(*made)) return failed;
+    made->look();  // it may have ended before
+    listener_ = std::unique_ptr<listener, unsubscribe>(made.release());
+    return {};
+  }
+
+  native_handle_type native_handle() const noexcept {
+    return listener_ == nullptr ? invalid_handle : listener_->bell.native_handle();
+  }
+  child_end reap(pid_t pid) noexcept { return reap_child(pid); }
+
+  // Nothing notifies it any more: the handler does so once.
+  void silence() noexcept {
+    listener_->is_reported.store(true);
+    if (!listener_->is_inherited()) listener_->bell.reset();
+  }
+
+  bool kill(pid_t pid, int signal) noexcept { return kill_child(pid, signal); }
+
+ private:
+  struct listener final : signal_subscriber {
+    listener(pid_t which, std::error_code& error) noexcept
+        : signal_subscriber(&hear, previous_handler::is_called), bell(error), pid(which) {
+      numbers.insert(SIGCHLD);
+    }
+
+    static void hear(signal_subscriber& self, int) noexcept { static_cast<listener&>(self).look(); }
+
+    // One that somebody else has waited for is not ours any more, and reported as well.
+    void look() noexcept {
+      if (is_reported.load()) return;
+      int error = 0;
+      const child_state state = look_at_child(pid, error);
+      if (state == child_state::is_running || error != 0) return;
+      if (!is_reported.exchange(true)) bell.notify();
+    }
+
+    wakeup bell;
+    const pid_t pid;
+    std::atomic<bool> is_reported{false};
+  };
+
+  struct unsubscribe {
+    void operator()(listener* which) const noexcept {
+      all_signal_handlers.unsubscribe(*which);
+      delete which;
+    }
+  };
+
+  std::unique_ptr<listener, unsubscribe> listener_;
+};
+
+}  // namespace selectors::detail
+
+#endif

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/config.hpp>
+
+#include <atomic>
+#include <cerrno>
+
+namespace selectors::detail {
+
+// A lock for a few instructions at a time, which a child process can make its own.
+//
+// Why not a std::mutex: fork(2) copies a mutex as it is, and one that another thread holds at that moment
+// stays locked in the child forever. POSIX leaves undefined what unlocking or initializing it there does,
+// pthread_atfork(3); these words are merely stored to. And a thread that locks a std::mutex twice hangs,
+// while `lock` here says so. A thread that waits long sleeps, as with a mutex: spinning alone would burn a
+// time slice if the holder has been preempted.
+class short_lock {
+ public:
+  // False, and nothing done, if this thread holds it already.
+  [[nodiscard]] bool lock() noexcept {
+    const void* const self = this_thread();
+    int seen = unlocked;
+    if (!state_.compare_exchange_strong(seen, locked, std::memory_order_acquire, std::memory_order_relaxed)) {
+      if (holder_.load(std::memory_order_relaxed) == self) return false;
+      wait();
+    }
+    holder_.store(self, std::memory_order_relaxed);
+    return true;
+  }
+
+  void unlock() noexcept {
+    holder_.store(nullptr, std::memory_order_relaxed);
+    if (state_.exchange(unlocked, std::memory_order_release) == contended) state_.notify_one();
+  }
+
+  [[nodiscard]] bool is_held_by_this_thread() const noexcept {
+    return holder_.load(std::memory_order_relaxed) == this_thread();
+  }
+
+  // In a child process, where no thread that might hold it exists.
+  void reset() noexcept {
+    holder_.store(nullptr, std::memory_order_relaxed);
+    state_.store(unlocked, std::memory_order_release);
+  }
+
+ private:
+  enum : int { unlocked, locked, contended };
+  static constexpr int max_spins =
+      100;  // about as long as a critical section whose cache lines are elsewhere
+
+  // Every thread has an errno of its own. Other than a thread_local of this header, it is the same one in all
+  // modules of a process, whatever their visibility.
+  static const void* this_thread() noexcept { return &errno; }
+
+  // A lock taken here is called contended even if nobody else waits any more: one wake-up too many.
+  SELECTORS_NOINLINE void wait() noexcept {
+    for (int spins = 0; spins != max_spins; ++spins) {
+      int seen = state_.load(std::memory_order_relaxed);
+      if (seen == unlocked &&
+          state_.compare_exchange_weak(seen, locked, std::memory_order_acquire, std::memory_order_relaxed))
+        return;
+    }
+    while (state_.exchange(contended, std::memory_order_acquire) != unlocked)
+      state_.wait(contended, std::memory_order_relaxed);
+  }
+
+  std::atomic<int> state_{unlocked};
+  std::atomic<const void*> holder_{nullptr};
+};
+
+}  // namespace selectors::detail

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/config.hpp>
+#include <selectors/detail/buffer.hpp>
+#include <selectors/detail/pool.hpp>
+#include <selectors/detail/timer_heap.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace selectors::detail {
+
+// Numbers that no two timers of the process share, ascending: taken in blocks, so that queues do not meet.
+class serial_numbers {
+ public:
+  std::uint64_t next() noexcept {
+    if (last_ % block == 0) [[unlikely]]
+      last_ = start_of_block();
+    return ++last_;
+  }
+  std::uint64_t last() const noexcept { return last_; }
+
+ private:
+  static constexpr std::uint64_t block = std::uint64_t{1} << 24;
+
+  SELECTORS_COLD static std::uint64_t start_of_block() noexcept {
+    static std::atomic<std::size_t> blocks{0};
+    return blocks.fetch_add(1, std::memory_order_relaxed) * block;
+  }
+
+  std::uint64_t last_ = 0;
+};
+
+// A timer without its data: where it is in the heap, and which timer it is. Its memory, once made, stays a timer_record
+// of the same slot for as long as the store lives.
+template <class TimePoint>
+struct timer_record : timer_node<TimePoint> {
+  std::uint32_t slot = 0;
+  std::uint64_t serial = 0;  // of the timer that is here, or was here last
+};
+
+// The timers of a queue, whatever their data: those that are in, that whose turn it is in a loop, those that are
+// retired, and memory for more. It moves as one; `timer_queue` makes and destroys the data.
+template <class TimePoint>
+class timer_store {
+ public:
+  using record = timer_record<TimePoint>;
+
+  timer_heap<TimePoint>& heap() noexcept { return heap_; }
+  std::size_t size() const noexcept { return heap_.size(); }
+  std::size_t slots() const noexcept { return memory_.taken(); }
+  record& at_slot(std::size_t slot) const noexcept { return *slots_[slot]; }
+
+  // The record of the timer with that number, if it is in; else null.
+  record* find(std::size_t slot, std::uint64_t serial) const noexcept {
+    if (slot >= slots()) return nullptr;
+    record* const found = slots_[slot];
+    return found->serial == serial && found->is_in() ? found : nullptr;
+  }
+
+  // A record that is in nothing, or null if there is no memory. All that the timer may ever need is allocated here.
+  // `create` makes a record in memory of that layout.
+  record* take(pool::layout layout, record* (*create)(void*) noexcept) noexcept {
+    if (free_ != nullptr) [[likely]]
+      return pop(free_);
+    return make(layout, create);
+  }
+  void give(record& r) noexcept { push(free_, r); }
+
+  void add(record& r, TimePoint due) noexcept {
+    r.serial = numbers_.next();
+    r.due = due;
+    r.order = r.serial;
+    heap_.insert(r);
+  }
+
+  // Of a retired one: nothing.
+  void move(record& r, TimePoint due) noexcept {
+    if (r.is_in()) [[likely]]
+      return heap_.move(r, due, numbers_.next());
+    if (&r != current_) return;
+    r.due = due;
+    r.order = numbers_.next();
+    heap_.insert(r);
+  }
+
+  void cancel(record& r) noexcept {
+    if (!r.is_in()) return;
+    heap_.remove(r);
+    retire(r);
+  }
+
+  void cancel_all() noexcept {
+    heap_.clear([this](timer_node<TimePoint>& n) { retire(static_cast<record&>(n)); });
+  }
+
+  // ---- the loop over what is due --------------------------------------------------------------------------
+
+  // What is added or moved from now on has a higher order.
+  std::uint64_t last_order() const noexcept { return numbers_.last(); }
+
+  // Takes out the next that is due in this round: its turn has come. Null if there is none.
+  record* reach() noexcept {
+    timer_node<TimePoint>* const found = heap_.first_due();
+    if (found == nullptr) {
+      heap_.end_round();
+      return nullptr;
+    }
+    heap_.remove(*found);
+    return current_ = static_cast<record*>(found);
+  }
+
+  // Ends the turn of who has it: unless it is in again, it is retired.
+  void end_turn() noexcept {
+    record* const was = std::exchange(current_, nullptr);
+    if (was != nullptr && !was->is_in()) retire(*was);
+  }
+
+  // A retired one, to have its data destroyed; null if there is none.
+  record* pop_retired() noexcept { return retired_ != nullptr ? pop(retired_) : nullptr; }
+
+  // Whether no timer is in, has its turn or is retired.
+  bool is_vacant() const noexcept { return size() == 0 && current_ == nullptr && retired_ == nullptr; }
+
+ private:
+  // A list of records that are in nothing else.
+  static void push(record*& list, record& r) noexcept {
+    r.next = list;
+    list = &r;
+  }
+  static record* pop(record*& list) noexcept {
+    record* const first = list;
+    list = static_cast<record*>(first->next);
+    return first;
+  }
+
+  void retire(record& r) noexcept {
+    if (&r == current_) return;  // its turn is not over yet
+    push(retired_, r);
+  }
+
+  SELECTORS_NOINLINE record* make(pool::layout layout, record* (*create)(void*) noexcept) noexcept {
+    const std::size_t slot = slots();
+    if (!slots_.reserve(slot + 1, slot) || !heap_.reserve(slot + 1) || !memory_.reserve_one(layout))
+      return nullptr;
+    record* const made = create(memory_.take());
+    made->slot = static_cast<std::uint32_t>(slot);
+    slots_[slot] = made;
+    return made;
+  }
+
+  pool memory_;
+  buffer<record*> slots_;  // all that were ever made
+  timer_heap<TimePoint> heap_;
+  record* free_ = nullptr;
+  record* retired_ = nullptr;
+  record* current_ = nullptr;  // that whose turn it is, even if it is in again
+  serial_numbers numbers_;
+};
+
+}  // namespace selectors::detail

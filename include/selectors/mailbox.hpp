@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/config.hpp>
+#include <selectors/detail/posted_queue.hpp>
+#include <selectors/detail/raise.hpp>
+#include <selectors/error.hpp>
+#include <selectors/handle.hpp>
+#include <selectors/os/fork.hpp>
+#include <selectors/wakeup.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <system_error>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+namespace selectors {
+
+namespace detail {
+
+// A process, by the word that a process_stamp remembers it by; as an atomic pointer, since the threads of a
+// child may all find at once that the mailbox is not theirs yet.
+using process_name = const std::uint32_t*;
+
+// Whether it is this one. None is not.
+inline bool is_this_process(process_name name) noexcept {
+  return name != nullptr && process_stamp::is_current(name);
+}
+
+}  // namespace detail
+
+/// How other threads hand a loop something to do: a queue of values, posted by any thread and taken by one. A
+/// pollable like any other, registered for `event::read`, that is readable while there is something to take.
+///
+///     selectors::mailbox<result> box;
+///     sel.register_(box, event::read);
+///     // any thread:                      // the loop, when `box` is ready:
+///     box.post(result{…});                for (result& one : box.take()) show(one);
+///
+/// `T` is moved without throwing, and once: from what is posted to where `take` finds it. The first post
+/// after a `take` makes one system call, the others none. Memory is kept for later posts until the mailbox is
+/// destroyed: nothing is allocated while no more values are in it than at some earlier time.
+///
+/// What T does. Its destructor, and the conversion of what is posted to a T, may post and take. Its move
+/// constructor runs under the mailbox's lock: there `post` fails with
+/// std::errc::resource_deadlock_would_occur, and `take` is empty. While the mailbox is destroyed `post` fails
+/// with errc::closed. `post` is no function for a signal handler: it may allocate.
+///
+/// After fork(2) a child's copy is empty and its own: nothing that either process posts reaches the other,
+/// and no lock is found held. The first call of any function of it in the child makes it so, and may fail for
+/// lack of descriptors; make it before a selector that has the mailbox registered is reopened. Values that
+/// the parent had not destroyed by then are not destroyed in the child, and their memory is not freed there:
+/// another thread may have been in the midst of moving one. A loop over `take` in which the child was made
+/// ends there at its next step.
+template <class T>
+class mailbox {
+  static_assert(std::is_object_v<T> && !std::is_const_v<T> && !std::is_array_v<T>, "a mailbox is of objects");
+  static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_destructible_v<T>,
+                "a mailbox needs a T that moves and is destroyed without throwing");
+
+  using queue = detail::posted_queue<T>;
+
+ public:
+  using value_type = T;
+  class taken;
+
+#if SELECTORS_EXCEPTIONS
+  /// Throws std::system_error with what the wakeup's making fails with (EMFILE, ENFILE, ENOMEM; on Windows
+  /// whatever refuses sockets), or std::errc::not_enough_memory.
+  template <class = void>
+  mailbox() {
+    if (const failure failed = open()) detail::raise(failed, "mailbox");
+  }
+#endif
+  /// The same, reported to `error`. A mailbox that failed to open stays empty; `post` to it is errc::closed.
+  explicit mailbox(std::error_code& error) noexcept : wake_(error) {
+    if (!error) error = open().code();
+  }
+
+  mailbox(const mailbox&) = delete;
+  mailbox& operator=(const mailbox&) = delete;
+
+  /// Destroys what has not been taken, in order. It waits for a `post` whose value is in but which has not
+  /// returned yet; no other may begin, and no loop over `take` may be under way.
+  ~mailbox();
+
+#if SELECTORS_EXCEPTIONS
+  /// Hands over `value`: a T, or what converts to one; braces make a T. From any thread, also the taker's. It
+  /// returns at once; what it may wait for is the lock, which nobody holds for more than a few instructions,
+  /// system calls and allocations not among them.
+  ///
+  /// All or nothing: `value` is taken last, when nothing else can fail. Amortized O(1): one allocation for
+  /// some dozens of values, none once warm; one system call if nothing is announced since the last `take`,
+  /// else none. What has been posted happens before its `take`.
+  ///
+  /// Throws std::system_error: std::errc::not_enough_memory; errc::closed if the mailbox is being destroyed;
+  /// std::errc::resource_deadlock_would_occur from within T's move constructor; in a child, at first,
+  /// whatever refuses it a wakeup (EMFILE, ENFILE). What the conversion to T throws comes through, and
+  /// nothing is posted.
+  template <class D = T>
+    requires std::convertible_to<D, T>
+  void post(D&& value) {
+    if (const failure failed = try_post(std::forward<D>(value))) detail::raise(failed, "mailbox::post");
+  }
+#endif
+  /// The same, reported to `error`, which is cleared on success. Returns whether it was posted.
+  template <class D = T>
+    requires std::convertible_to<D, T>
+  bool post(D&& value, std::error_code& error) noexcept(std::is_nothrow_constructible_v<T, D>) {
+    const failure failed = try_post(std::forward<D>(value));
+    if (!failed) {
+      error.clear();
+      return true;
+    }
+    error = failed.code();
+    return false;
+  }
+
+  /// What has come until now, for one thread at a time: a single-pass range of T&, each thread's values in
+  /// the order in which it posted them. May be empty, though the handle was readable. One system call, for a
+  /// pipe with many notifications a few; O(1), and the loop over it O(1) for each value; nothing is
+  /// allocated.
+  ///
+  /// A value is destroyed by the loop's next step, or with the range: move out what shall live longer. What
+  /// the loop does not reach stays, and makes the handle readable again when the range is destroyed, at the
+  /// end of a range-based `for`; so does what is posted after this call. Within the loop anything may be
+  /// posted; another `take` there goes on behind the value that this one has reached.
+  [[nodiscard]] taken take() noexcept;
+
+  /// For a selector: the wakeup's. In a child, the child's own, or the invalid handle if it can have none.
+  [[nodiscard]] native_handle_type native_handle() const noexcept {
+    auto& self = const_cast<mailbox&>(*this);  // which in a child makes it anew
+    if (!self.is_own() && self.adopt() && is_open()) return detail::invalid_handle;
+    return wake_.native_handle();
+  }
+
+ private:
+  // ---- whose it is ----
+
+  bool is_own() const noexcept { return detail::is_this_process(process_.load(std::memory_order_acquire)); }
+  bool is_open() const noexcept { return process_.load(std::memory_order_relaxed) != nullptr; }
+  failure open() noexcept {
+    detail::process_stamp here;
+    if (const failure failed = here.set()) return failed;
+    process_.store(here.word(), std::memory_order_release);
+    return {};
+  }
+  SELECTORS_COLD failure adopt() noexcept;
+
+  // ---- posting ----
+
+  template <class D>
+  failure try_post(D&& value) noexcept(std::is_nothrow_constructible_v<T, D>);
+  template <class D>
+  failure convert_and_post(D&& value) noexcept(std::is_nothrow_constructible_v<T, D>);
+  void announce_and_unlock() noexcept;
+  void put_back() noexcept;
+
+  std::atomic<detail::process_name> process_{nullptr};  // which it belongs to; null: none
+  bool is_announced_ = false;  // since the last `take`: the handle is readable, or a thread makes it so
+  std::atomic<std::uint32_t> announcing_{0};            // threads about to notify
+  std::atomic<detail::process_name> adopter_{nullptr};  // in which a thread makes it its process's own
+  wakeup wake_;
+  queue queue_;  // destroyed first: what is in it may still ask for the handle
+};
+
+/// What `take` returns: a single-pass std::ranges::input_range of T&, with empty(). It is moved, not copied,
+/// and does not outlive its mailbox.
+template <class T>
+class mailbox<T>::taken {
+ public:
+  class iterator {
+   public:
+    using iterator_concept = std::input_iterator_tag;
+    using value_type = T;
+    using difference_type = std::ptrdiff_t;
+
+    iterator() noexcept = default;
+    T& operator*() const noexcept { return *of_->at_.value; }
+    T* operator->() const noexcept { return of_->at_.value; }
+    iterator& operator++() noexcept {
+      of_->step();
+      return *this;
+    }
+    void operator++(int) noexcept { of_->step(); }
+    friend bool operator==(const iterator& at, std::default_sentinel_t) noexcept { return at.is_over(); }
+
+   private:
+    friend taken;
+    bool is_over() const noexcept { return of_->at_.value == nullptr; }
+    explicit iterator(taken* of) noexcept : of_(of) {}
+    taken* of_ = nullptr;
+  };
+
+  taken(taken&& other) noexcept { *this = std::move(other); }
+  taken& operator=(taken&& other) noexcept {
+    std::swap(box_, other.box_);
+    std::swap(at_, other.at_);
+    std::swap(limit_, other.limit_);
+    std::swap(process_, other.process_);
+    return *this;
+  }
+  ~taken() {
+    if (!is_valid()) return;
+    if (at_.value != nullptr) box_->queue_.destroy(std::exchange(at_, {}));
+    if (box_->queue_.is_before(limit_)) box_->put_back();
+  }
+
+  /// The first value that no loop has reached yet.
+  [[nodiscard]] iterator begin() noexcept {
+    if (at_.value == nullptr) step();
+    return iterator(this);
+  }
+  [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
+  /// Whether there is no value at which the loop stands or which it has still to reach.
+  [[nodiscard]] bool empty() const noexcept {
+    return at_.value == nullptr && !(is_valid() && box_->queue_.is_before(limit_));
+  }
+
+ private:
+  friend mailbox;
+  taken() noexcept = default;
+  taken(mailbox* box, std::size_t limit) noexcept
+      : box_(box), limit_(limit), process_(box->process_.load(std::memory_order_relaxed)) {}
+
+  // In a child nothing is left of it, and what it holds is not the child's to destroy.
+  bool is_valid() const noexcept { return box_ != nullptr && detail::is_this_process(process_); }
+
+  // The value is let go of before its destructor runs, which may do with the mailbox what it likes.
+  void step() noexcept {
+    const typename queue::place last = std::exchange(at_, {});
+    if (!is_valid()) return;
+    if (last.value != nullptr) box_->queue_.destroy(last);
+    if (box_->queue_.is_before(limit_)) at_ = box_->queue_.reach();
+  }
+
+  mailbox* box_ = nullptr;
+  typename queue::place at_{};  // where the loop stands
+  std::size_t limit_ = 0;       // of all that was ever posted, where this range ends
+  detail::process_name process_ = nullptr;
+};
+
+// ---- how -------------------------------------------------------------------------------------------------
+
+template <class T>
+mailbox<T>::~mailbox() {
+  if (!is_own()) {  // a child's copy: what is in it is the parent's; or it has never opened
+    queue_.abandon();
+    return;
+  }
+  process_.store(nullptr, std::memory_order_relaxed);
+  if (queue_.lock()) queue_.unlock();  // the posts that have the lock are in
+  while (announcing_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+}
+
+// The first thread of a child that comes here makes the mailbox anew; the others wait. `adopter_` names the
+// process, so that a grandchild does not wait for a thread that it does not have.
+template <class T>
+failure mailbox<T>::adopt() noexcept {
+  if (!is_open()) return errc::closed;
+  detail::process_stamp here;
+  if (const failure failed = here.set()) return failed;
+  for (;;) {
+    detail::process_name seen = adopter_.load(std::memory_order_acquire);
+    if (is_own()) return {};
+    if (!detail::is_this_process(seen) &&
+        adopter_.compare_exchange_strong(seen, here.word(), std::memory_order_acq_rel))
+      break;
+    std::this_thread::yield();
+  }
+  std::error_code error;
+  if (!is_own()) {  // still: not adopted since that was looked at
+    is_announced_ = false;
+    announcing_.store(0, std::memory_order_relaxed);
+    queue_.abandon();
+    wake_.reopen(error);
+    if (!error) process_.store(here.word(), std::memory_order_release);
+  }
+  adopter_.store(nullptr, std::memory_order_release);
+  if (!error) return {};
+  return error == std::errc::not_enough_memory ? failure::memory() : failure::system("wakeup", error.value());
+}
+
+template <class T>
+template <class D>
+failure mailbox<T>::try_post(D&& value) noexcept(std::is_nothrow_constructible_v<T, D>) {
+  if (!is_own())
+    if (const failure failed = adopt()) return failed;
+  if (!queue_.lock()) return failure::system("lock", EDEADLK);
+  if (const failure failed = queue_.make_room()) return failed;
+  if constexpr (std::same_as<D, T>) {
+    queue_.put(std::move(value));
+    announce_and_unlock();
+    return {};
+  } else {
+    return convert_and_post(std::forward<D>(value));
+  }
+}
+
+// A conversion runs without the lock, for it may take its time, throw, and use the mailbox; room is reserved
+// meanwhile. It may even fork: in the child nothing is reserved.
+template <class T>
+template <class D>
+failure mailbox<T>::convert_and_post(D&& value) noexcept(std::is_nothrow_constructible_v<T, D>) {
+  struct reservation {
+    mailbox* of;
+    ~reservation() {
+      if (of == nullptr || !of->is_own() || !of->queue_.lock()) return;
+      of->queue_.give_back();
+      of->queue_.unlock();
+    }
+  };
+  queue_.reserve();
+  queue_.unlock();
+  reservation kept{this};
+  T converted = static_cast<T>(std::forward<D>(value));
+  if (!is_own() || !queue_.lock()) return try_post(std::move(converted));
+  kept.of = nullptr;
+  queue_.give_back();
+  queue_.put(std::move(converted));
+  announce_and_unlock();
+  return {};
+}
+
+// Without the lock, since to notify may wake a thread; counted, since the mailbox must not be destroyed
+// meanwhile.
+template <class T>
+void mailbox<T>::announce_and_unlock() noexcept {
+  if (is_announced_) {
+    queue_.unlock();
+    return;
+  }
+  is_announced_ = true;
+  announcing_.fetch_add(1, std::memory_order_relaxed);
+  queue_.unlock();
+  wake_.notify();
+  announcing_.fetch_sub(1, std::memory_order_release);
+}
+
+// The notification is taken first: what is posted in between is either found, or announced anew.
+template <class T>
+auto mailbox<T>::take() noexcept -> taken {
+  if (!is_own() && adopt()) return {};
+  if (queue_.is_locked_by_this_thread()) return {};
+  wake_.reset();
+  if (!queue_.lock()) return {};
+  is_announced_ = false;
+  const std::size_t limit = queue_.posted();
+  queue_.unlock();
+  return {this, limit};
+}
+
+// Where the lock is held already, in a T's move constructor, the post that goes on announces.
+template <class T>
+void mailbox<T>::put_back() noexcept {
+  if (queue_.lock()) announce_and_unlock();
+}
+
+}  // namespace selectors

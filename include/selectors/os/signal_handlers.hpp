@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/config.hpp>
+
+#if SELECTORS_HAS_FORK
+
+#include <selectors/detail/signal_numbers.hpp>
+#include <selectors/error.hpp>
+#include <selectors/os/fork.hpp>
+#include <selectors/os/process_lock.hpp>
+
+#include <signal.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+
+// The signal handlers of the library: one function for all signals, and a list of those that it reports to.
+//
+// The handler takes no lock. It walks the list, whose links are atomic, and counts itself in `running_` while it does. A
+// subscriber that leaves is unlinked first, then waits until each count has been seen at zero: a handler that may still
+// know the subscriber counted itself before. There are two counts, and the handlers that come later are sent to the one that
+// is not being waited for, so that a storm of signals does not make anybody wait forever (as in sleepable RCU).
+//
+// A child process inherits the handlers and the list by fork(2). Its handlers report to nobody, since the subscribers are
+// its parent's, until the child itself subscribes or unsubscribes: then it starts with an empty list.
+namespace selectors::detail {
+
+// One that is reported to, linked into the list while it is subscribed. It must not move meanwhile.
+struct signal_subscriber {
+  // Called in a signal handler, with all signals blocked, perhaps by several threads at once.
+  using callback = void (*)(signal_subscriber& self, int number) noexcept;
+
+  // Whether the handler that was there before stays out of it, or is called as well.
+  enum class previous_handler : bool { is_replaced, is_called };
+
+  signal_subscriber(callback to_call, previous_handler of_before) noexcept
+      : on_signal(to_call), before(of_before) {}
+  signal_subscriber(const signal_subscriber&) = delete;
+  signal_subscriber& operator=(const signal_subscriber&) = delete;
+
+  // In a child process the parent's subscribers hear nothing.
+  bool is_inherited() const noexcept { return !process.is_current(); }
+
+  callback on_signal;
+  previous_handler before;
+  signal_mask numbers;
+  process_stamp process;  // that subscribed
+  std::atomic<signal_subscriber*> next{nullptr};
+  signal_subscriber* previous = nullptr;
+
+ protected:
+  ~signal_subscriber() = default;
+};
+
+inline void handle_signal(int number, siginfo_t* info, void* context);
+
+// The program's handler may call the one that it has replaced, which is this one, and it this handler is to call. The model
+// makes the variable one that a handler may use in a library that was loaded later, too: its memory is there from the
+// thread's start.
+#if SELECTORS_HAS_EPOLL
+[[gnu::tls_model("initial-exec")]]
+#endif
+inline constinit thread_local bool is_calling_previous_handler = false;
+
+class signal_handlers {
+ public:
+  constexpr signal_handlers() noexcept = default;
+
+  // Reports `who.numbers` to `who` from now on: all of them, or none if one cannot be caught (EINVAL, sigaction(2)).
+  failure subscribe(signal_subscriber& who) noexcept {
+    for (const int number : who.numbers)
+      if (!can_be_caught(number)) return failure::system("sigaction", EINVAL);
+    if (const failure failed = who.process.set()) return failed;
+    const process_lock_guard guard(lock_);
+    start_anew_in_child(who.process);
+    link(who);
+    signal_mask claimed;
+    for (const int number : who.numbers) {
+      if (const failure failed = claim(number, who.before)) {
+        for (const int done : claimed) release(done, who.before);
+        unlink(who);
+        wait_for_running_handlers();
+        return failed;
+      }
+      claimed.insert(number);
+    }
+    return {};
+  }
+
+  // Afterwards no handler uses `who`. In a child, what its parent subscribed counts for nothing: its handlers are put back
+  // unless the child itself has subscribed.
+  void unsubscribe(signal_subscriber& who) noexcept {
+    const int kept = errno;
+    {
+      const process_lock_guard guard(lock_);
+      if (who.is_inherited()) {
+        const bool is_without = !has_subscribers_of_this_process();
+        for (const int number : who.numbers)
+          if (is_without || entries_[number].users == 0) put_back(number);
+      } else {
+        unlink(who);
+        for (const int number : who.numbers) release(number, who.before);
+        wait_for_running_handlers();
+      }
+    }
+    errno = kept;
+  }
+
+  // In the handler.
+  void report(int number) noexcept {
+    if (!has_subscribers_of_this_process()) return;
+    std::atomic<std::uint32_t>& running = running_[phase_.load()];
+    running.fetch_add(1);
+    for (signal_subscriber* one = first_.load(); one != nullptr; one = one->next.load())
+      if (one->numbers.contains(number)) one->on_signal(*one, number);
+    running.fetch_sub(1);
+  }
+  void call_previous(int number, siginfo_t* info, void* context) const noexcept {
+    if (is_calling_previous_handler) return;
+    is_calling_previous_handler = true;
+    const entry& which = entries_[number];
+    if (const auto with_info = which.with_info.load())
+      with_info(number, info, context);
+    else if (const auto simple = which.simple.load())
+      simple(number);
+    is_calling_previous_handler = false;
+  }
+
+ private:
+  using previous_handler = signal_subscriber::previous_handler;
+
+  struct entry {
+    struct sigaction before;      // what was there
+    std::uint32_t users = 0;      // subscribers of this process
+    std::uint32_t replacing = 0;  // those of them that replace what was there
+    bool is_installed = false;
+    std::atomic<void (*)(int)> simple{nullptr};  // what to call besides; one of the two at most
+    std::atomic<void (*)(int, siginfo_t*, void*)> with_info{nullptr};
+  };
+
+  // The kernel refuses SIGKILL and SIGSTOP: sigaction(2). A handler of the others returns into the instruction that failed,
+  // which fails again.
+  static bool can_be_caught(int number) noexcept {
+    for (const int never : {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL})
+      if (number == never) return false;
+    return true;
+  }
+
+  static bool is_handled_here(const struct sigaction& action) noexcept {
+    return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == &handle_signal;
+  }
+  static bool is_function(const struct sigaction& action) noexcept {
+    return (action.sa_flags & SA_SIGINFO) != 0 ||
+           (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
+  }
+
+  // ---- under the lock -----------------------------------------------------------------------------------
+
+  bool has_subscribers_of_this_process() const noexcept { return processes_[process_.load()].is_current(); }
+
+  // The handler, which another thread of the child may be running, looks at one stamp while the other is written.
+  void start_anew_in_child(const process_stamp& own) noexcept {
+    if (has_subscribers_of_this_process()) return;
+    first_.store(nullptr);
+    for (auto& running : running_) running.store(0);
+    for (entry& one : entries_) one.users = one.replacing = 0;
+    const std::uint32_t other = 1 - process_.load();
+    processes_[other] = own;
+    process_.store(other);
+  }
+
+  void link(signal_subscriber& who) noexcept {
+    signal_subscriber* const first = first_.load();
+    who.previous = nullptr;
+    who.next.store(first);
+    if (first != nullptr) first->previous = &who;
+    first_.store(&who);
+  }
+  // A handler that has arrived at `who` still finds the way on.
+  void unlink(signal_subscriber& who) noexcept {
+    signal_subscriber* const next = who.next.load();
+    (who.previous != nullptr ? who.previous->next : first_).store(next);
+    if (next != nullptr) next->previous = who.previous;
+  }
+
+  void wait_for_running_handlers() noexcept {
+    int tries = 0;
+    for (int times = 0; times != 2; ++times) {
+      const std::uint32_t old = phase_.load();
+      phase_.store(1 - old);
+      while (running_[old].load() != 0) wait_a_moment(tries);
+    }
+  }
+
+  failure claim(int number, previous_handler before) noexcept {
+    entry& which = entries_[number];
+    struct sigaction current;
+    if (::sigaction(number, nullptr, &current) != 0) return failure::system("sigaction", errno);
+    const bool is_here = is_handled_here(current);
+    const bool replaces = before == previous_handler::is_replaced;
+    if (!is_here)
+      which.before = current;
+    else if (!which.is_installed)  // a fork(2) of another thread came while that was being noted
+      which.before = {};
+    if (!is_here || (replaces && which.replacing == 0)) {
+      if (!install(which, number, replaces || which.replacing != 0))
+        return failure::system("sigaction", errno);
+    }
+    which.is_installed = true;
+    ++which.users;
+    which.replacing += replaces;
+    return {};
+  }
+
+  void release(int number, previous_handler before) noexcept {
+    entry& which = entries_[number];
+    const bool replaces = before == previous_handler::is_replaced;
+    which.replacing -= replaces;
+    if (--which.users == 0)
+      put_back(number);
+    else if (replaces && which.replacing == 0 && is_installed_still(number))
+      install(which, number, false);
+  }
+
+  // What the program has set meanwhile stays. The handlers to call besides are kept for a signal that is being delivered.
+  void put_back(int number) noexcept {
+    entry& which = entries_[number];
+    if (which.is_installed && is_installed_still(number)) ::sigaction(number, &which.before, nullptr);
+    which.is_installed = false;
+  }
+  static bool is_installed_still(int number) noexcept {
+    struct sigaction current;
+    return ::sigaction(number, nullptr, &current) == 0 && is_handled_here(current);
+  }
+
+  static bool install(entry& which, int number, bool replaces) noexcept {
+    set_previous(which, replaces);
+    struct sigaction action{};
+    action.sa_sigaction = &handle_signal;
+    ::sigfillset(
+        &action.sa_mask);  // no handler of the program interrupts this one, and leaves it by siglongjmp(3)
+    action.sa_flags = SA_SIGINFO | (replaces ? SA_RESTART | SA_ONSTACK : flags_beside(which.before));
+    return ::sigaction(number, &action, nullptr) == 0;
+  }
+
+  static void set_previous(entry& which, bool replaces) noexcept {
+    const struct sigaction& before = which.before;
+    const bool is_called = !replaces && is_function(before);
+    const bool takes_info = (before.sa_flags & SA_SIGINFO) != 0;
+    which.simple.store(is_called && !takes_info ? before.sa_handler : nullptr);
+    which.with_info.store(is_called && takes_info ? before.sa_sigaction : nullptr);
+  }
+
+  // As the program has it: whether its system calls start again, and whether it hears of stopped children. Of SIGCHLD:
+  // where it is ignored, children leave no zombies, and so it stays (POSIX, sigaction).
+  static int flags_beside(const struct sigaction& before) noexcept {
+    const bool is_ignored = (before.sa_flags & SA_SIGINFO) == 0 && before.sa_handler == SIG_IGN;
+    const int waits = (before.sa_flags & SA_NOCLDWAIT) | (is_ignored ? SA_NOCLDWAIT : 0);
+    if (is_function(before)) return (before.sa_flags & (SA_RESTART | SA_ONSTACK | SA_NOCLDSTOP)) | waits;
+    return SA_RESTART | SA_ONSTACK | SA_NOCLDSTOP | waits;
+  }
+
+  process_lock lock_;
+  process_stamp processes_[2];             // whose subscribers these are, or were
+  std::atomic<std::uint32_t> process_{0};  // which of the two
+  std::atomic<signal_subscriber*> first_{nullptr};
+  std::atomic<std::uint32_t> running_[2] = {};
+  std::atomic<std::uint32_t> phase_{0};
+  entry entries_[signal_numbers::limit] = {};
+};
+
+static_assert(std::atomic<signal_subscriber*>::is_always_lock_free);
+
+inline constinit signal_handlers all_signal_handlers;
+
+inline void handle_signal(int number, siginfo_t* info, void* context) {
+  const int kept = errno;
+  all_signal_handlers.report(number);
+  errno = kept;
+  all_signal_handlers.call_previous(number, info, context);
+}
+
+}  // namespace selectors::detail
+
+#endif

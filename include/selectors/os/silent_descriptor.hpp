@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/config.hpp>
+
+#if SELECTORS_HAS_PIDFD
+
+#include <selectors/error.hpp>
+#include <selectors/handle.hpp>
+#include <selectors/os/owned_descriptor.hpp>
+#include <selectors/os/posix.hpp>
+#include <selectors/os/process_lock.hpp>
+
+#include <sys/eventfd.h>
+
+#include <cerrno>
+#include <cstddef>
+
+namespace selectors::detail {
+
+// A descriptor that is never readable: an eventfd(2) that nobody notifies. There is one in the process while somebody holds
+// it, so that putting it over another number needs no free descriptor, and works when all are in use.
+class silent_descriptor {
+ public:
+  constexpr silent_descriptor() noexcept = default;
+
+  failure hold() noexcept {
+    const process_lock_guard guard(lock_);
+    if (holders_ == 0) {
+      number_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+      if (number_ < 0) return failure::system("eventfd", errno);
+      mark_ = file_mark::put_on(number_);
+    }
+    ++holders_;
+    return {};
+  }
+  void release() noexcept {
+    const process_lock_guard guard(lock_);
+    if (--holders_ == 0 && mark_.is_on(number_)) close_descriptor(number_);
+  }
+
+  // By who holds it. Makes `number` another name of it, and closes what it named.
+  void put_over(native_handle_type number, file_mark& mark) const noexcept {
+    if (mark.is_on(number) && mark_.is_on(number_) && dup_onto(number_, number)) mark = mark_;
+  }
+
+ private:
+  process_lock lock_;
+  std::size_t holders_ = 0;
+  native_handle_type number_ = invalid_handle;
+  file_mark mark_;
+};
+
+inline constinit silent_descriptor the_silent_descriptor;
+
+}  // namespace selectors::detail
+
+#endif

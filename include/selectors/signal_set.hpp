@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/config.hpp>
+#include <selectors/detail/raise.hpp>
+#include <selectors/detail/signal_numbers.hpp>
+#include <selectors/error.hpp>
+#include <selectors/handle.hpp>
+#include <selectors/os/console_events.hpp>
+#include <selectors/os/signal_handlers.hpp>
+#include <selectors/wakeup.hpp>
+
+#include <cerrno>
+#include <initializer_list>
+#include <system_error>
+
+namespace selectors {
+
+/// Signals as events: a pollable that is readable once one of its signals has come.
+///
+///     selectors::signal_set signals{SIGINT, SIGTERM};
+///     sel.register_(signals, event::read);
+///     …
+///     if (key.handle() == signals.native_handle() && signals.take().contains(SIGINT)) return;
+///
+/// While a set lives, its signals have a handler of the library (SA_RESTART, sigaction(2)), which replaces the program's: the
+/// signal's usual effect does not take place. Signal masks stay as they are, other than with signalfd(2), so threads and
+/// the programs that a child executes are not disturbed; a signal that every thread blocks does not arrive. Any number of
+/// sets, in any threads, may have a signal in common, and each hears of it. The destructor of the last of them puts back the
+/// handler that was there before, unless the program has set another since: that one stays. (A program that sets a handler
+/// of its own while a set lives takes the signal from it, until the next set with this signal is made.)
+///
+/// After fork(2) the handlers are in the child too, until it executes a program. A signal that arrives there reaches
+/// nobody: neither the parent's set, nor the child's copy of it, which stays empty. A child that goes on makes a set of its
+/// own, or destroys its copy (unregister it first: unregistering in a child does not touch the parent's selector), which
+/// puts the handlers back. What vfork(2) makes shares its parent's memory and is not told apart: a signal that arrives there
+/// before it executes a program reaches the parent's set. posix_spawn(3) blocks signals meanwhile.
+///
+/// The library's handler takes no lock and keeps errno. Modules of a program that hide their symbols from each other have
+/// each their own handlers: of these, the last one to make a set has the signal.
+///
+/// Windows: the console's events. Ctrl-C is SIGINT, Ctrl-Break is SIGBREAK; closing the console, logging off and shutting
+/// down are SIGTERM, and other numbers are invalid_argument. Windows ends the process a few seconds after it has reported
+/// one of the latter three, or at once when all handlers have returned: the library's does not return before all sets
+/// with SIGTERM are destroyed. (A process that was started in a process group of its own does not receive Ctrl-C.)
+class signal_set {
+ public:
+  /// What has come: a value, a range of int in ascending order with `contains(int)` and `empty()`.
+  using numbers = detail::signal_numbers;
+
+#if SELECTORS_EXCEPTIONS
+  /// Catches these signals from now on, all of them or none. Real-time signals too; a number twice is as good as once.
+  ///
+  /// Throws std::system_error. invalid_argument: the list is empty, or a number is no signal, or one that the C library
+  /// keeps for itself, or SIGKILL or SIGSTOP, which cannot be caught, or SIGSEGV, SIGBUS, SIGFPE or SIGILL, whose handler
+  /// cannot return to what caused them. EMFILE, ENFILE, ENOMEM as `wakeup`. One system call, and two or three a signal.
+  template <class = void>
+  signal_set(std::initializer_list<int> wanted) {
+    if (const failure failed = subscribe(wanted)) detail::raise(failed, "signal_set");
+  }
+#endif
+  /// The same, reported to `error`. A set that failed to open hears nothing; it has a handle if `wakeup` had one.
+  signal_set(std::initializer_list<int> wanted, std::error_code& error) noexcept : listener_(error) {
+    if (!error) error = subscribe(wanted).code();
+  }
+
+  signal_set(const signal_set&) = delete;
+  signal_set& operator=(const signal_set&) = delete;
+
+  /// Puts back the handlers that no other set needs. Waits for handlers of its signals that are running in other threads (a
+  /// few microseconds), but not in a child of the process that made it. Not in a signal handler.
+  ~signal_set() {
+    if (is_subscribed_) detail::all_signal_handlers.unsubscribe(listener_);
+  }
+
+  /// Which have come since they were last taken, each once, however often it came. Empty if none has, or in a child of the
+  /// process that made the set. The handle is not readable afterwards, until the next signal. One thread at a time. A
+  /// signal that comes meanwhile is in this result or makes the handle readable again. One system call.
+  [[nodiscard]] numbers take() noexcept {
+    if (!is_subscribed_ || listener_.is_inherited()) return {};
+    listener_.bell.reset();
+    return listener_.pending.take();
+  }
+
+  [[nodiscard]] native_handle_type native_handle() const noexcept { return listener_.bell.native_handle(); }
+
+ private:
+  struct listener final : detail::signal_subscriber {
+#if SELECTORS_EXCEPTIONS
+    listener() : signal_subscriber(&hear, previous_handler::is_replaced) {}
+#endif
+    explicit listener(std::error_code& error) noexcept
+        : signal_subscriber(&hear, previous_handler::is_replaced), bell(error) {}
+
+    // Whoever adds the first one of a number notifies; the others rely on that.
+    static void hear(signal_subscriber& self, int number) noexcept {
+      auto& me = static_cast<listener&>(self);
+      if (me.pending.add(number)) me.bell.notify();
+    }
+
+    wakeup bell;
+    detail::pending_signals pending;
+  };
+
+  failure subscribe(std::initializer_list<int> wanted) noexcept {
+    if (wanted.size() == 0) return failure::system("sigaction", EINVAL);
+    for (const int number : wanted) {
+      if (number <= 0 || number >= numbers::limit) return failure::system("sigaction", EINVAL);
+      listener_.numbers.insert(number);
+    }
+    const failure failed = detail::all_signal_handlers.subscribe(listener_);
+    is_subscribed_ = !failed;
+    return failed;
+  }
+
+  listener listener_;
+  bool is_subscribed_ = false;
+};
+
+}  // namespace selectors
