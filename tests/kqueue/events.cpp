@@ -97,7 +97,7 @@ void collect_from(queue& in, watch& of, std::uint32_t bits, vector<struct kevent
   }
   // What nobody here is told of, epoll would report forever; now it reports each change once.
   const bool is_quiet = found.size() == before;
-  if (of.is_forever || of.is_quiet == is_quiet) return;
+  if (of.is_forever || of.is_edge() || of.is_quiet == is_quiet) return;
   of.is_quiet = is_quiet;
   tell_epoll(in, of, EPOLL_CTL_MOD);
 }

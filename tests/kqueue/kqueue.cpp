@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -99,6 +100,12 @@ void leave_to_parent() {
 
 bool is_open(int number) { return call(SYS_fcntl, number, F_GETFD, 0) >= 0; }
 
+bool is_allowed(int number) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return static_cast<rlim_t>(number) < limit.rlim_cur;
+}
+
 }  // namespace
 
 bool is_queue(int number) {
@@ -170,7 +177,7 @@ int dup3(int from, int to, int flags) noexcept {
     errno = EINVAL;
     return -1;
   }
-  if (is_open(from)) note_close(to);
+  if (is_open(from) && is_allowed(to)) note_close(to);
   const int result = call(SYS_dup3, from, to, flags);
   if (result >= 0) note_copy(from, to);
   return result;

@@ -236,8 +236,8 @@ class kqueue_backend : public detail::ready_list {
 
   // Whether a pipe has no other end any more, and is refused for that alone: EPIPE, or EBADF on NetBSD.
   static bool has_no_peer(const registration& r, const detail::kqueue_changes& changes) noexcept {
-    if (!changes.was_called() || changes.error(detail::every_filter & ~detail::write_filter) != 0)
-      return false;
+    const int other = changes.error(detail::every_filter & ~detail::write_filter);
+    if (!changes.was_called() || (other != 0 && other != EINVAL)) return false;
     const int error = changes.error(detail::write_filter);
     return error == EPIPE || (error == EBADF && is_open(r.handle));
   }
