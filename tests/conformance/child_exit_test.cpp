@@ -142,7 +142,7 @@ class handler {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("the end of a child is reported once, with its status", "[child_exit]",
+BACKEND_TEST_CASE("the end of a child is reported once, with its status", "[child_exit]",
                         ways_and_backends) {
   using child_type = typename TestType::child;
   selector<void, typename TestType::backend> sel;
@@ -172,7 +172,7 @@ TEMPLATE_LIST_TEST_CASE("the end of a child is reported once, with its status", 
   CHECK(child.pid() == held.pid());
 }
 
-TEMPLATE_LIST_TEST_CASE("a child that has ended before is reported at once", "[child_exit]",
+BACKEND_TEST_CASE("a child that has ended before is reported at once", "[child_exit]",
                         ways_and_backends) {
   selector<void, typename TestType::backend> sel;
   typename TestType::child child(ended_child(3));
@@ -183,7 +183,7 @@ TEMPLATE_LIST_TEST_CASE("a child that has ended before is reported at once", "[c
   CHECK_FALSE(has_children());
 }
 
-TEMPLATE_LIST_TEST_CASE("a child that somebody else has waited for is reported once, as an error",
+BACKEND_TEST_CASE("a child that somebody else has waited for is reported once, as an error",
                         "[child_exit]", ways_and_backends) {
   using child_type = typename TestType::child;
   selector<void, typename TestType::backend> sel;
@@ -217,7 +217,7 @@ TEMPLATE_LIST_TEST_CASE("a child that somebody else has waited for is reported o
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("where SIGCHLD is ignored, the end is reported without a status", "[child_exit]",
+BACKEND_TEST_CASE("where SIGCHLD is ignored, the end is reported without a status", "[child_exit]",
                         ways_and_backends) {
   const handler ignored(SIG_IGN);
   selector<void, typename TestType::backend> sel;
@@ -239,7 +239,7 @@ TEMPLATE_LIST_TEST_CASE("where SIGCHLD is ignored, the end is reported without a
   CHECK(action_of(SIGCHLD).sa_handler == SIG_IGN);
 }
 
-TEMPLATE_LIST_TEST_CASE("hundreds of children are each reported once, and leave no zombie", "[child_exit]",
+BACKEND_TEST_CASE("hundreds of children are each reported once, and leave no zombie", "[child_exit]",
                         ways_and_backends) {
   using child_type = typename TestType::child;
   constexpr int count = 300;
@@ -296,7 +296,7 @@ TEMPLATE_TEST_CASE("a child's signal, and its core, are in the status", "[child_
   CHECK(*status == expected);
 }
 
-TEMPLATE_LIST_TEST_CASE("a child that stops and goes on has not ended", "[child_exit]", ways_and_backends) {
+BACKEND_TEST_CASE("a child that stops and goes on has not ended", "[child_exit]", ways_and_backends) {
   selector<void, typename TestType::backend> sel;
   held_child held;
   typename TestType::child child(held.pid());
@@ -340,7 +340,7 @@ TEMPLATE_TEST_CASE("what is no child of this process is refused", "[child_exit]"
   CHECK(open_descriptors() == open);
 }
 
-TEMPLATE_LIST_TEST_CASE("a child that is moved keeps its handle", "[child_exit]", ways_and_backends) {
+BACKEND_TEST_CASE("a child that is moved keeps its handle", "[child_exit]", ways_and_backends) {
   using child_type = typename TestType::child;
   STATIC_REQUIRE_FALSE(std::is_copy_constructible_v<child_type>);
   STATIC_REQUIRE(std::is_nothrow_move_constructible_v<child_type>);

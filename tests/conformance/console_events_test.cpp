@@ -28,7 +28,7 @@ bool is_handled(DWORD event) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("the console's events are signals", "[signal_set]", backends) {
+BACKEND_TEST_CASE("the console's events are signals", "[signal_set]", backends) {
   selector<void, TestType> sel;
   signal_set set{SIGINT, SIGBREAK};
   sel.register_(set, event::read);

@@ -129,7 +129,7 @@ concept takes = requires(Selector& sel, D&& data, std::error_code& error) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("data is converted as in Data d = x", "[data]", backends) {
+BACKEND_TEST_CASE("data is converted as in Data d = x", "[data]", backends) {
   auto pipe = make_pipe();
   selector<choosy, TestType> sel;
   CHECK(sel.register_(pipe.reader, event::read, short{1}).data().by == "int");
@@ -144,7 +144,7 @@ TEMPLATE_LIST_TEST_CASE("data is converted as in Data d = x", "[data]", backends
   CHECK(letters.register_(pipe.reader, event::read, 65).data() == 65);
 }
 
-TEMPLATE_LIST_TEST_CASE("what the constructor of data throws comes through, and nothing is registered",
+BACKEND_TEST_CASE("what the constructor of data throws comes through, and nothing is registered",
                         "[data]", backends) {
   selector<throwing, TestType> sel;
   auto pipe = make_pipe();

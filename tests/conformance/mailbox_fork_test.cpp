@@ -44,7 +44,7 @@ struct destroyed_in {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a child's mailbox is empty and its own", "[mailbox][fork]", backends) {
+BACKEND_TEST_CASE("a child's mailbox is empty and its own", "[mailbox][fork]", backends) {
   selector<void, TestType> sel;
   mailbox<int> box;
   sel.register_(box, event::read);
@@ -73,7 +73,7 @@ TEMPLATE_LIST_TEST_CASE("a child's mailbox is empty and its own", "[mailbox][for
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE(
+BACKEND_TEST_CASE(
     "a child that reopens its selector gets what is posted there, and nothing of its parent's",
     "[mailbox][fork]", backends) {
   selector<void, TestType> sel;

@@ -54,7 +54,7 @@ struct counted {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a mailbox is readable from a post to its take", "[mailbox]", backends) {
+BACKEND_TEST_CASE("a mailbox is readable from a post to its take", "[mailbox]", backends) {
   selector<void, TestType> sel;
   mailbox<int> box;
   sel.register_(box, event::read);
@@ -69,7 +69,7 @@ TEMPLATE_LIST_TEST_CASE("a mailbox is readable from a post to its take", "[mailb
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a post ends a wait", "[mailbox]", backends) {
+BACKEND_TEST_CASE("a post ends a wait", "[mailbox]", backends) {
   selector<void, TestType> sel;
   mailbox<std::string> box;
   sel.register_(box, event::read);
@@ -79,7 +79,7 @@ TEMPLATE_LIST_TEST_CASE("a post ends a wait", "[mailbox]", backends) {
   CHECK(all_of(box) == std::vector<std::string>{"from a thread"});
 }
 
-TEMPLATE_LIST_TEST_CASE("what a loop over a mailbox does not reach stays and wakes again", "[mailbox]",
+BACKEND_TEST_CASE("what a loop over a mailbox does not reach stays and wakes again", "[mailbox]",
                         backends) {
   selector<void, TestType> sel;
   mailbox<int> box;
@@ -109,7 +109,7 @@ TEMPLATE_LIST_TEST_CASE("what a loop over a mailbox does not reach stays and wak
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("an edge is there again for what a loop over a mailbox did not reach", "[mailbox]",
+BACKEND_TEST_CASE("an edge is there again for what a loop over a mailbox did not reach", "[mailbox]",
                         backends) {
   if constexpr (supports<TestType, trigger::edge>) {
     selector<void, TestType> sel;
@@ -133,7 +133,7 @@ TEMPLATE_LIST_TEST_CASE("an edge is there again for what a loop over a mailbox d
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("what is posted within a loop over a mailbox is for the next", "[mailbox]",
+BACKEND_TEST_CASE("what is posted within a loop over a mailbox is for the next", "[mailbox]",
                         backends) {
   selector<void, TestType> sel;
   mailbox<int> box;
@@ -337,7 +337,7 @@ struct busy {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a value may post and take when it is destroyed", "[mailbox]", backends) {
+BACKEND_TEST_CASE("a value may post and take when it is destroyed", "[mailbox]", backends) {
   selector<void, TestType> sel;
   mailbox<busy> box;
   busy::box = &box;
@@ -516,7 +516,7 @@ TEST_CASE("a mailbox without a descriptor is an error that names the call", "[ma
 
 // ---- threads ----------------------------------------------------------------------------------------------
 
-TEMPLATE_LIST_TEST_CASE("of what many threads post nothing is lost, and each thread's is in its order",
+BACKEND_TEST_CASE("of what many threads post nothing is lost, and each thread's is in its order",
                         "[mailbox][threads]", backends) {
   struct posted {
     std::size_t thread;

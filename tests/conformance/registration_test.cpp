@@ -34,7 +34,7 @@ struct with_fileno {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("every form of register_ makes a key", "[registration]", backends) {
+BACKEND_TEST_CASE("every form of register_ makes a key", "[registration]", backends) {
   auto [reader, writer] = make_pipe();
   std::error_code error = errc::closed;
   SECTION("no data") {
@@ -92,7 +92,7 @@ TEMPLATE_LIST_TEST_CASE("every form of register_ makes a key", "[registration]",
   CHECK_FALSE((error && error != errc::closed));
 }
 
-TEMPLATE_LIST_TEST_CASE("modify changes the events and keeps the data", "[registration]", backends) {
+BACKEND_TEST_CASE("modify changes the events and keeps the data", "[registration]", backends) {
   selector<int, TestType> sel;
   auto [first, second] = make_socket_pair();
   auto& key = sel.register_(first, event::read, 5);
@@ -107,7 +107,7 @@ TEMPLATE_LIST_TEST_CASE("modify changes the events and keeps the data", "[regist
   expect_ready(sel, {{first.get(), event::read | event::write}});
 }
 
-TEMPLATE_LIST_TEST_CASE("what is unregistered is not reported and not found", "[registration]", backends) {
+BACKEND_TEST_CASE("what is unregistered is not reported and not found", "[registration]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(2);
   for (auto& [reader, writer] : pipes) {
@@ -126,7 +126,7 @@ TEMPLATE_LIST_TEST_CASE("what is unregistered is not reported and not found", "[
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("look-ups find what is registered, const or not", "[registration]", backends) {
+BACKEND_TEST_CASE("look-ups find what is registered, const or not", "[registration]", backends) {
   selector<int, TestType> sel;
   auto [reader, writer] = make_pipe();
   auto& key = sel.register_(reader, event::read, 1);
@@ -150,7 +150,7 @@ TEMPLATE_LIST_TEST_CASE("look-ups find what is registered, const or not", "[regi
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("the keys are a range, in which any may be unregistered or modified meanwhile",
+BACKEND_TEST_CASE("the keys are a range, in which any may be unregistered or modified meanwhile",
                         "[registration]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(20);
@@ -172,7 +172,7 @@ TEMPLATE_LIST_TEST_CASE("the keys are a range, in which any may be unregistered 
   CHECK(sel.begin() == sel.end());
 }
 
-TEMPLATE_LIST_TEST_CASE("errors come in their order and change nothing", "[registration]", backends) {
+BACKEND_TEST_CASE("errors come in their order and change nothing", "[registration]", backends) {
   selector<std::unique_ptr<int>, TestType> sel;
   auto [reader, writer] = make_pipe();
   sel.register_(reader, event::read, std::make_unique<int>(1));
@@ -212,7 +212,7 @@ TEMPLATE_LIST_TEST_CASE("errors come in their order and change nothing", "[regis
   CHECK(unregistering(number_of(-1)) == errc::closed);
 }
 
-TEMPLATE_LIST_TEST_CASE("what is thrown names the call, the handle and the cause", "[registration]",
+BACKEND_TEST_CASE("what is thrown names the call, the handle and the cause", "[registration]",
                         backends) {
   selector<void, TestType> sel;
   const auto text_of = [](auto call) -> std::string {
@@ -238,7 +238,7 @@ TEMPLATE_LIST_TEST_CASE("what is thrown names the call, the handle and the cause
   CHECK_THAT(text_of([&] { sel.select(); }), contains("select") && contains("closed"));
 }
 
-TEMPLATE_LIST_TEST_CASE("modify to the level interest in force is no call to the kernel", "[registration]",
+BACKEND_TEST_CASE("modify to the level interest in force is no call to the kernel", "[registration]",
                         backends) {
   selector<void, TestType> sel;
   auto [reader, writer] = make_pipe();
@@ -252,7 +252,7 @@ TEMPLATE_LIST_TEST_CASE("modify to the level interest in force is no call to the
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("what cannot throw says so", "[registration]", backends) {
+BACKEND_TEST_CASE("what cannot throw says so", "[registration]", backends) {
   using plain = selector<void, TestType>;
   using throwing = selector<std::string, TestType>;
   std::error_code error;
@@ -269,7 +269,7 @@ TEMPLATE_LIST_TEST_CASE("what cannot throw says so", "[registration]", backends)
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().find(number_of(1))));
 }
 
-TEMPLATE_LIST_TEST_CASE("what points to a thing with a handle is registered by it", "[registration]",
+BACKEND_TEST_CASE("what points to a thing with a handle is registered by it", "[registration]",
                         backends) {
   auto [reader, writer] = make_pipe();
   const auto number = reader.get();
@@ -292,7 +292,7 @@ TEMPLATE_LIST_TEST_CASE("what points to a thing with a handle is registered by i
   CHECK(sel.empty());
 }
 
-TEMPLATE_LIST_TEST_CASE("watch registers what is not registered, and keeps what is", "[registration]",
+BACKEND_TEST_CASE("watch registers what is not registered, and keeps what is", "[registration]",
                         backends) {
   auto [reader, writer] = make_pipe();
   std::error_code error = errc::closed;
@@ -332,7 +332,7 @@ TEMPLATE_LIST_TEST_CASE("watch registers what is not registered, and keeps what 
   CHECK(error_of([&](auto& e) { CHECK(sel.watch(reader, event::read, e) == nullptr); }) == errc::closed);
 }
 
-TEMPLATE_LIST_TEST_CASE("mark_ready refuses what modify refuses", "[registration]", backends) {
+BACKEND_TEST_CASE("mark_ready refuses what modify refuses", "[registration]", backends) {
   auto [reader, writer] = make_pipe();
   selector<void, TestType> sel;
   auto& key = sel.register_(reader, event::read);
@@ -373,7 +373,7 @@ concept can_do_all = requires(Selector& sel, H&& h, std::error_code& error) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a requires-expression can ask what is possible", "[registration]", backends) {
+BACKEND_TEST_CASE("a requires-expression can ask what is possible", "[registration]", backends) {
   using tested = selector<void, TestType>;
   STATIC_REQUIRE(can_register<tested, native_handle_type>);
   STATIC_REQUIRE_FALSE(can_register<tested, long>);

@@ -65,7 +65,7 @@ void ignore_too(int) {}
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a signal set is readable from the first signal until it is taken", "[signal_set]",
+BACKEND_TEST_CASE("a signal set is readable from the first signal until it is taken", "[signal_set]",
                         backends) {
   selector<void, TestType> sel;
   signal_set set{SIGUSR2, SIGHUP, SIGUSR1};
@@ -90,7 +90,7 @@ TEMPLATE_LIST_TEST_CASE("a signal set is readable from the first signal until it
   CHECK(taken(set) == list{SIGUSR2});
 }
 
-TEMPLATE_LIST_TEST_CASE("a signal ends a wait, and is reported", "[signal_set]", backends) {
+BACKEND_TEST_CASE("a signal ends a wait, and is reported", "[signal_set]", backends) {
   selector<void, TestType> sel;
   signal_set set{SIGUSR1};
   sel.register_(set, event::read);
@@ -102,7 +102,7 @@ TEMPLATE_LIST_TEST_CASE("a signal ends a wait, and is reported", "[signal_set]",
   other.join();
 }
 
-TEMPLATE_LIST_TEST_CASE("sets in several selectors and threads hear of the same signal", "[signal_set]",
+BACKEND_TEST_CASE("sets in several selectors and threads hear of the same signal", "[signal_set]",
                         backends) {
   constexpr int threads = 3;
   std::atomic<int> prepared{0}, right{0};
@@ -355,7 +355,7 @@ TEST_CASE("a signal that comes while others are taken is not lost", "[signal_set
 // ---- fork
 // ---------------------------------------------------------------------------------------------------------
 
-TEMPLATE_LIST_TEST_CASE("a signal in a child reaches neither its parent nor its copy of the set",
+BACKEND_TEST_CASE("a signal in a child reaches neither its parent nor its copy of the set",
                         "[signal_set][fork]", backends) {
   selector<void, TestType> sel;
   signal_set set{SIGHUP, SIGUSR1};
@@ -419,7 +419,7 @@ TEST_CASE("a child that destroys its copy has the handlers back, its parent keep
   CHECK(taken(*set) == list{SIGHUP});
 }
 
-TEMPLATE_LIST_TEST_CASE("a child reopens its copy, and the selector that has it", "[signal_set][fork]",
+BACKEND_TEST_CASE("a child reopens its copy, and the selector that has it", "[signal_set][fork]",
                         backends) {
   selector<void, TestType> sel;
   signal_set set{SIGHUP, SIGUSR1};

@@ -61,7 +61,7 @@ void close_all() {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE(
+BACKEND_TEST_CASE(
     "a child's copy of a wakeup neither notifies nor takes what its parent was notified of", "[wakeup][fork]",
     pairs) {
   selector<void, typename TestType::first_type> sel;
@@ -82,7 +82,7 @@ TEMPLATE_LIST_TEST_CASE(
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup that a child reopens is the child's own, on the same number",
+BACKEND_TEST_CASE("a wakeup that a child reopens is the child's own, on the same number",
                         "[wakeup][fork]", pairs) {
   selector<void, typename TestType::first_type> sel;
   typename TestType::second_type bell;
@@ -119,7 +119,7 @@ TEMPLATE_LIST_TEST_CASE("a wakeup that a child reopens is the child's own, on th
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup that is reopened where it was made is a fresh one on the same number",
+BACKEND_TEST_CASE("a wakeup that is reopened where it was made is a fresh one on the same number",
                         "[wakeup]", pairs) {
   selector<void, typename TestType::first_type> sel;
   typename TestType::second_type bell;
@@ -142,7 +142,7 @@ TEMPLATE_LIST_TEST_CASE("a wakeup that is reopened where it was made is a fresh 
   CHECK(bell.reset());
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup whose numbers are somebody else's in a child leaves them alone",
+BACKEND_TEST_CASE("a wakeup whose numbers are somebody else's in a child leaves them alone",
                         "[wakeup][fork]", pairs) {
   selector<void, typename TestType::first_type> sel;
   typename TestType::second_type bell;
@@ -186,7 +186,7 @@ TEMPLATE_LIST_TEST_CASE("a wakeup whose numbers are somebody else's in a child l
   CHECK_FALSE(bell.reset());
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup whose numbers are free in a child takes them again", "[wakeup][fork]",
+BACKEND_TEST_CASE("a wakeup whose numbers are free in a child takes them again", "[wakeup][fork]",
                         pairs) {
   selector<void, typename TestType::first_type> sel;
   const auto pipe = make_pipe();  // of lower numbers, closed in the child
@@ -207,7 +207,7 @@ TEMPLATE_LIST_TEST_CASE("a wakeup whose numbers are free in a child takes them a
         }) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup beyond a limit that a child has lowered goes on with another number",
+BACKEND_TEST_CASE("a wakeup beyond a limit that a child has lowered goes on with another number",
                         "[wakeup][fork][native]", pairs) {
   std::vector<descriptor> many(200);
   for (auto& one : many) one = make_socket(SOCK_DGRAM);
@@ -227,7 +227,7 @@ TEMPLATE_LIST_TEST_CASE("a wakeup beyond a limit that a child has lowered goes o
   CHECK(bell.native_handle() == number);
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup that cannot be reopened stays as it was", "[wakeup][fork]", pairs) {
+BACKEND_TEST_CASE("a wakeup that cannot be reopened stays as it was", "[wakeup][fork]", pairs) {
   typename TestType::second_type bell;
   bell.notify();
   std::error_code error;

@@ -174,7 +174,7 @@ TEST_CASE("a wakeup without a descriptor is an error that names the call", "[wak
 }
 #endif
 
-TEMPLATE_LIST_TEST_CASE(
+BACKEND_TEST_CASE(
     "a wakeup that is reopened is not notified, and wakes a selector that is reopened after it", "[wakeup]",
     backends) {
   selector<void, TestType> sel;
