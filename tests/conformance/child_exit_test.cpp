@@ -20,9 +20,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <tuple>
-#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -142,8 +142,7 @@ class handler {
 
 }  // namespace
 
-BACKEND_TEST_CASE("the end of a child is reported once, with its status", "[child_exit]",
-                        ways_and_backends) {
+BACKEND_TEST_CASE("the end of a child is reported once, with its status", "[child_exit]", ways_and_backends) {
   using child_type = typename TestType::child;
   selector<void, typename TestType::backend> sel;
   held_child held([] { return 7; }), other;
@@ -172,8 +171,7 @@ BACKEND_TEST_CASE("the end of a child is reported once, with its status", "[chil
   CHECK(child.pid() == held.pid());
 }
 
-BACKEND_TEST_CASE("a child that has ended before is reported at once", "[child_exit]",
-                        ways_and_backends) {
+BACKEND_TEST_CASE("a child that has ended before is reported at once", "[child_exit]", ways_and_backends) {
   selector<void, typename TestType::backend> sel;
   typename TestType::child child(ended_child(3));
   sel.register_(child, event::read);
@@ -183,8 +181,8 @@ BACKEND_TEST_CASE("a child that has ended before is reported at once", "[child_e
   CHECK_FALSE(has_children());
 }
 
-BACKEND_TEST_CASE("a child that somebody else has waited for is reported once, as an error",
-                        "[child_exit]", ways_and_backends) {
+BACKEND_TEST_CASE("a child that somebody else has waited for is reported once, as an error", "[child_exit]",
+                  ways_and_backends) {
   using child_type = typename TestType::child;
   selector<void, typename TestType::backend> sel;
   for (const bool throws : {false, true}) {
@@ -218,7 +216,7 @@ BACKEND_TEST_CASE("a child that somebody else has waited for is reported once, a
 }
 
 BACKEND_TEST_CASE("where SIGCHLD is ignored, the end is reported without a status", "[child_exit]",
-                        ways_and_backends) {
+                  ways_and_backends) {
   const handler ignored(SIG_IGN);
   selector<void, typename TestType::backend> sel;
   {
@@ -240,7 +238,7 @@ BACKEND_TEST_CASE("where SIGCHLD is ignored, the end is reported without a statu
 }
 
 BACKEND_TEST_CASE("hundreds of children are each reported once, and leave no zombie", "[child_exit]",
-                        ways_and_backends) {
+                  ways_and_backends) {
   using child_type = typename TestType::child;
   constexpr int count = 300;
   selector<child_type, typename TestType::backend> sel;

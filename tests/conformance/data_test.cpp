@@ -144,8 +144,8 @@ BACKEND_TEST_CASE("data is converted as in Data d = x", "[data]", backends) {
   CHECK(letters.register_(pipe.reader, event::read, 65).data() == 65);
 }
 
-BACKEND_TEST_CASE("what the constructor of data throws comes through, and nothing is registered",
-                        "[data]", backends) {
+BACKEND_TEST_CASE("what the constructor of data throws comes through, and nothing is registered", "[data]",
+                  backends) {
   selector<throwing, TestType> sel;
   auto pipe = make_pipe();
   write_byte(pipe.writer);

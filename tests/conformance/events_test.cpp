@@ -87,7 +87,7 @@ BACKEND_TEST_CASE("a pipe whose writer is gone hangs up", "[events]", backends) 
 }
 
 BACKEND_TEST_CASE("a pipe whose reader is gone is an error, and raises what was asked for", "[events]",
-                        backends) {
+                  backends) {
   auto pipe = make_pipe();
   pipe.reader.close();
   for (const event_mask asked : {event_mask(event::read), event_mask(event::write), read_write}) {
@@ -109,8 +109,8 @@ BACKEND_TEST_CASE("a socket pair: data, room, and both", "[events]", backends) {
   expect_seen<TestType>(first, event::read);
 }
 
-BACKEND_TEST_CASE("a half-closed peer is readable, and wakes no writer whose buffer is full",
-                        "[events]", backends) {
+BACKEND_TEST_CASE("a half-closed peer is readable, and wakes no writer whose buffer is full", "[events]",
+                  backends) {
   auto [client, server] = make_tcp_pair();
   fill_for_good(server);
   checked(::shutdown(client.get(), SHUT_WR), "shutdown");
@@ -171,7 +171,7 @@ BACKEND_TEST_CASE("a refused connect is seen by readers and by writers", "[event
 }
 
 BACKEND_TEST_CASE("a UDP socket with a pending error is seen by readers and by writers", "[events]",
-                        backends) {
+                  backends) {
   if (SELECTORS_HAS_WINSOCK) return skip("Windows gives it to the next call, and wine does not tell of it");
   sockaddr_in address;
   {
@@ -223,8 +223,8 @@ BACKEND_TEST_CASE("a listening socket is readable when a connection waits", "[ev
 }
 
 // To the BSDs it is not ready for anything.
-BACKEND_TEST_CASE("a socket that was never connected hangs up, which raises what was asked for",
-                        "[events]", backends) {
+BACKEND_TEST_CASE("a socket that was never connected hangs up, which raises what was asked for", "[events]",
+                  backends) {
   const descriptor socket = make_socket();
   if (!is_linux || (is_kqueue<TestType> && SELECTORS_HAS_KERNEL_KQUEUE)) {
     CHECK(seen<TestType>(socket, event::write).empty());

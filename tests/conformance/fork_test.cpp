@@ -53,8 +53,8 @@ BACKEND_TEST_CASE("a child is refused what would use its parent's kernel object"
         }) == 0);
 }
 
-BACKEND_TEST_CASE("what a child unregisters, clears or closes stays registered with its parent",
-                        "[fork]", backends) {
+BACKEND_TEST_CASE("what a child unregisters, clears or closes stays registered with its parent", "[fork]",
+                  backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(2);
   for (auto& [reader, writer] : pipes) {
@@ -74,7 +74,7 @@ BACKEND_TEST_CASE("what a child unregisters, clears or closes stays registered w
 }
 
 BACKEND_TEST_CASE("a child that reopens has the same keys and disturbs its parent in nothing", "[fork]",
-                        backends) {
+                  backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -101,7 +101,7 @@ BACKEND_TEST_CASE("a child that reopens has the same keys and disturbs its paren
 }
 
 BACKEND_TEST_CASE("a grandchild is refused what its parent's reopened selector would do", "[fork]",
-                        backends) {
+                  backends) {
   selector<void, TestType> sel;
   CHECK(in_child([&] {
           std::error_code error;
@@ -145,7 +145,7 @@ BACKEND_TEST_CASE("a moved selector is still its maker's", "[fork]", backends) {
 }
 
 BACKEND_TEST_CASE("what a loop did not reach before a fork, parent and child each still get", "[fork]",
-                        backends) {
+                  backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -184,8 +184,7 @@ BACKEND_TEST_CASE("every descriptor that the library makes is close-on-exec", "[
   check_new();
 }
 
-BACKEND_TEST_CASE("a child that reopens within a loop of its parent arms nothing there", "[fork]",
-                        backends) {
+BACKEND_TEST_CASE("a child that reopens within a loop of its parent arms nothing there", "[fork]", backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -207,7 +206,7 @@ BACKEND_TEST_CASE("a child that reopens within a loop of its parent arms nothing
 
 // A process's table of descriptors may have no place for the number any more, and select(2) leaves it as it was asked.
 BACKEND_TEST_CASE("what was closed before a fork is not ready for the child, however high its number",
-                        "[fork][native]", backends) {
+                  "[fork][native]", backends) {
   if (!may_have_descriptors(6000)) {
     WARN("left out: this user may not have so many descriptors");
     return;
@@ -231,8 +230,7 @@ BACKEND_TEST_CASE("what was closed before a fork is not ready for the child, how
 }
 
 // kqueue(2): a child does not inherit the queue, so its number may be another file's there.
-BACKEND_TEST_CASE("a number that is another file's in a child is left alone there", "[fork]",
-                        backends) {
+BACKEND_TEST_CASE("a number that is another file's in a child is left alone there", "[fork]", backends) {
   if constexpr (has_object<TestType>) {
     selector<void, TestType> sel;
     auto pipes = make_pipes(2);
@@ -255,7 +253,7 @@ BACKEND_TEST_CASE("a number that is another file's in a child is left alone ther
 }
 
 BACKEND_TEST_CASE("a child is one in a fork handler that was registered before the library's", "[fork]",
-                        backends) {
+                  backends) {
   if (!has_emptied_pages()) return skip("nothing but a fork handler of the library tells children there");
   if (is_kqueue<TestType> && is_linux)
     return skip("the double of kqueue(2) takes a child's queues away after its handlers, not before");
@@ -341,8 +339,7 @@ BACKEND_TEST_CASE("of a child's selectors those are its own that it has reopened
         }) == 0);
 }
 
-BACKEND_TEST_CASE("a selector that a child has closed or moved from is closed there", "[fork]",
-                        backends) {
+BACKEND_TEST_CASE("a selector that a child has closed or moved from is closed there", "[fork]", backends) {
   selector<void, TestType> closed, moved;
   CHECK(in_child([&] {
           std::error_code error;

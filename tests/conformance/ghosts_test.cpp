@@ -28,8 +28,7 @@ struct leaked_pipe {
 
 }  // namespace
 
-BACKEND_TEST_CASE("a leaked registration that is unregistered neither spins nor lies", "[ghosts]",
-                        backends) {
+BACKEND_TEST_CASE("a leaked registration that is unregistered neither spins nor lies", "[ghosts]", backends) {
   selector<std::unique_ptr<int>, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read, std::make_unique<int>(1));
@@ -51,8 +50,7 @@ BACKEND_TEST_CASE("a leaked registration that is paused neither spins nor lies",
   CHECK(sel.contains(leaked.number));
 }
 
-BACKEND_TEST_CASE("a leaked registration never reaches the next key on its number", "[ghosts]",
-                        backends) {
+BACKEND_TEST_CASE("a leaked registration never reaches the next key on its number", "[ghosts]", backends) {
   selector<int, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read, 1);
@@ -69,7 +67,7 @@ BACKEND_TEST_CASE("a leaked registration never reaches the next key on its numbe
 }
 
 BACKEND_TEST_CASE("a leaked registration whose file is put back on its number is replaced", "[ghosts]",
-                        backends) {
+                  backends) {
   selector<int, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read, 1);
@@ -82,8 +80,8 @@ BACKEND_TEST_CASE("a leaked registration whose file is put back on its number is
   expect_idle_for(sel, 20ms);
 }
 
-BACKEND_TEST_CASE("a paused key whose registration leaked is reported once when it is resumed",
-                        "[ghosts]", backends) {
+BACKEND_TEST_CASE("a paused key whose registration leaked is reported once when it is resumed", "[ghosts]",
+                  backends) {
   selector<void, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read);
@@ -112,8 +110,8 @@ BACKEND_TEST_CASE("a paused key whose registration leaked is reported once when 
   }
 }
 
-BACKEND_TEST_CASE("a number that changes its file back and forth is reported for its key alone",
-                        "[ghosts]", backends) {
+BACKEND_TEST_CASE("a number that changes its file back and forth is reported for its key alone", "[ghosts]",
+                  backends) {
   selector<int, TestType> sel;
   leaked_pipe a;
   auto b = make_pipe();
@@ -137,7 +135,7 @@ BACKEND_TEST_CASE("a number that changes its file back and forth is reported for
 
 // Found by the chaos test: MOD and DEL meant for one registration hit the other's of the same number.
 BACKEND_TEST_CASE("a key whose number changed its file back is reported once, however it is modified",
-                        "[ghosts]", backends) {
+                  "[ghosts]", backends) {
   // libkqueue tells of two files under one number as of two filters of one: nothing there shows that it is leaked.
   if (is_kqueue<TestType> && keeps_closed<TestType>) return;
   selector<int, TestType> sel;
@@ -291,7 +289,7 @@ BACKEND_TEST_CASE("selectors nest", "[ghosts]", backends) {
 }
 
 BACKEND_TEST_CASE("a key resumed after a silent leak is watched, whatever else happens before the wait",
-                        "[ghosts]", backends) {
+                  "[ghosts]", backends) {
   selector<int, TestType> sel;
   leaked_pipe leaked;
   auto other = make_pipe();
@@ -318,8 +316,8 @@ BACKEND_TEST_CASE("a key resumed after a silent leak is watched, whatever else h
 #endif
 }
 
-BACKEND_TEST_CASE("a removal that the kernel may have mistaken makes no place for the next key",
-                        "[ghosts]", backends) {
+BACKEND_TEST_CASE("a removal that the kernel may have mistaken makes no place for the next key", "[ghosts]",
+                  backends) {
   selector<int, TestType> sel;
   auto live = make_pipe();
   write_byte(live.writer);

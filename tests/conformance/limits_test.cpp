@@ -14,8 +14,7 @@ using namespace selectors;
 using namespace support;
 
 #if !SELECTORS_HAS_WINSOCK
-BACKEND_TEST_CASE("descriptors above FD_SETSIZE are watched like any other", "[limits][native]",
-                        backends) {
+BACKEND_TEST_CASE("descriptors above FD_SETSIZE are watched like any other", "[limits][native]", backends) {
   if (!may_have_descriptors(9100)) {
     WARN("left out: this user may not have so many descriptors");
     return;
@@ -66,7 +65,7 @@ BACKEND_TEST_CASE("thousands of handles are watched at once", "[limits][native]"
 
 #if !SELECTORS_HAS_WINSOCK
 BACKEND_TEST_CASE("without a free descriptor a selector is an error that names the call, and is closed",
-                        "[limits]", backends) {
+                  "[limits]", backends) {
   if constexpr (has_object<TestType>) {
     std::error_code error;
     std::optional<selector<void, TestType>> sel;
@@ -113,7 +112,7 @@ BACKEND_TEST_CASE("reopen without a free descriptor leaves all as it was", "[lim
 
 // macOS and the BSDs take FD_SETSIZE of them, whatever the limit is.
 BACKEND_TEST_CASE("more handles than poll takes are an error that names the call", "[limits][native]",
-                        backends) {
+                  backends) {
   if constexpr (TestType::name == "poll" && is_linux) {
     selector<void, TestType> sel;
     auto pipes = make_pipes(40);

@@ -73,9 +73,8 @@ BACKEND_TEST_CASE("a child's mailbox is empty and its own", "[mailbox][fork]", b
   expect_idle(sel);
 }
 
-BACKEND_TEST_CASE(
-    "a child that reopens its selector gets what is posted there, and nothing of its parent's",
-    "[mailbox][fork]", backends) {
+BACKEND_TEST_CASE("a child that reopens its selector gets what is posted there, and nothing of its parent's",
+                  "[mailbox][fork]", backends) {
   selector<void, TestType> sel;
   mailbox<int> box;
   sel.register_(box, event::read);

@@ -79,8 +79,7 @@ BACKEND_TEST_CASE("a post ends a wait", "[mailbox]", backends) {
   CHECK(all_of(box) == std::vector<std::string>{"from a thread"});
 }
 
-BACKEND_TEST_CASE("what a loop over a mailbox does not reach stays and wakes again", "[mailbox]",
-                        backends) {
+BACKEND_TEST_CASE("what a loop over a mailbox does not reach stays and wakes again", "[mailbox]", backends) {
   selector<void, TestType> sel;
   mailbox<int> box;
   sel.register_(box, event::read);
@@ -110,7 +109,7 @@ BACKEND_TEST_CASE("what a loop over a mailbox does not reach stays and wakes aga
 }
 
 BACKEND_TEST_CASE("an edge is there again for what a loop over a mailbox did not reach", "[mailbox]",
-                        backends) {
+                  backends) {
   if constexpr (supports<TestType, trigger::edge>) {
     selector<void, TestType> sel;
     mailbox<int> box;
@@ -133,8 +132,7 @@ BACKEND_TEST_CASE("an edge is there again for what a loop over a mailbox did not
   }
 }
 
-BACKEND_TEST_CASE("what is posted within a loop over a mailbox is for the next", "[mailbox]",
-                        backends) {
+BACKEND_TEST_CASE("what is posted within a loop over a mailbox is for the next", "[mailbox]", backends) {
   selector<void, TestType> sel;
   mailbox<int> box;
   sel.register_(box, event::read);
@@ -517,7 +515,7 @@ TEST_CASE("a mailbox without a descriptor is an error that names the call", "[ma
 // ---- threads ----------------------------------------------------------------------------------------------
 
 BACKEND_TEST_CASE("of what many threads post nothing is lost, and each thread's is in its order",
-                        "[mailbox][threads]", backends) {
+                  "[mailbox][threads]", backends) {
   struct posted {
     std::size_t thread;
     int number;

@@ -151,7 +151,7 @@ BACKEND_TEST_CASE("look-ups find what is registered, const or not", "[registrati
 }
 
 BACKEND_TEST_CASE("the keys are a range, in which any may be unregistered or modified meanwhile",
-                        "[registration]", backends) {
+                  "[registration]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(20);
   for (int i = 0; i != 20; ++i) sel.register_(pipes[static_cast<std::size_t>(i)].reader, event::read, i + 1);
@@ -212,8 +212,7 @@ BACKEND_TEST_CASE("errors come in their order and change nothing", "[registratio
   CHECK(unregistering(number_of(-1)) == errc::closed);
 }
 
-BACKEND_TEST_CASE("what is thrown names the call, the handle and the cause", "[registration]",
-                        backends) {
+BACKEND_TEST_CASE("what is thrown names the call, the handle and the cause", "[registration]", backends) {
   selector<void, TestType> sel;
   const auto text_of = [](auto call) -> std::string {
     try {
@@ -239,7 +238,7 @@ BACKEND_TEST_CASE("what is thrown names the call, the handle and the cause", "[r
 }
 
 BACKEND_TEST_CASE("modify to the level interest in force is no call to the kernel", "[registration]",
-                        backends) {
+                  backends) {
   selector<void, TestType> sel;
   auto [reader, writer] = make_pipe();
   sel.register_(reader, event::read);
@@ -269,8 +268,7 @@ BACKEND_TEST_CASE("what cannot throw says so", "[registration]", backends) {
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().find(number_of(1))));
 }
 
-BACKEND_TEST_CASE("what points to a thing with a handle is registered by it", "[registration]",
-                        backends) {
+BACKEND_TEST_CASE("what points to a thing with a handle is registered by it", "[registration]", backends) {
   auto [reader, writer] = make_pipe();
   const auto number = reader.get();
   auto one = std::make_unique<connection>(connection{std::move(reader), "one"});
@@ -283,7 +281,8 @@ BACKEND_TEST_CASE("what points to a thing with a handle is registered by it", "[
   CHECK(&sel.modify(sel.at(raw).data(), oneshot(event::read)) == sel.find(number));
   write_byte(writer);
   expect_ready(sel, {{number, event::read}});
-  CHECK(error_of([&](auto& error) { sel.register_(event::read, std::move(one), error); }) == errc::invalid_handle);
+  CHECK(error_of([&](auto& error) { sel.register_(event::read, std::move(one), error); }) ==
+        errc::invalid_handle);
   CHECK(error_of([&](auto& error) { sel.modify(one, event::read, error); }) == errc::invalid_handle);
   CHECK(error_of([&](auto& error) { sel.unregister(one, error); }) == errc::invalid_handle);
   CHECK_FALSE(sel.contains(one));
@@ -292,8 +291,7 @@ BACKEND_TEST_CASE("what points to a thing with a handle is registered by it", "[
   CHECK(sel.empty());
 }
 
-BACKEND_TEST_CASE("watch registers what is not registered, and keeps what is", "[registration]",
-                        backends) {
+BACKEND_TEST_CASE("watch registers what is not registered, and keeps what is", "[registration]", backends) {
   auto [reader, writer] = make_pipe();
   std::error_code error = errc::closed;
   selector<std::unique_ptr<int>, TestType> sel;

@@ -66,7 +66,7 @@ void ignore_too(int) {}
 }  // namespace
 
 BACKEND_TEST_CASE("a signal set is readable from the first signal until it is taken", "[signal_set]",
-                        backends) {
+                  backends) {
   selector<void, TestType> sel;
   signal_set set{SIGUSR2, SIGHUP, SIGUSR1};
   sel.register_(set, event::read);
@@ -102,8 +102,7 @@ BACKEND_TEST_CASE("a signal ends a wait, and is reported", "[signal_set]", backe
   other.join();
 }
 
-BACKEND_TEST_CASE("sets in several selectors and threads hear of the same signal", "[signal_set]",
-                        backends) {
+BACKEND_TEST_CASE("sets in several selectors and threads hear of the same signal", "[signal_set]", backends) {
   constexpr int threads = 3;
   std::atomic<int> prepared{0}, right{0};
   std::vector<std::thread> loops;
@@ -356,7 +355,7 @@ TEST_CASE("a signal that comes while others are taken is not lost", "[signal_set
 // ---------------------------------------------------------------------------------------------------------
 
 BACKEND_TEST_CASE("a signal in a child reaches neither its parent nor its copy of the set",
-                        "[signal_set][fork]", backends) {
+                  "[signal_set][fork]", backends) {
   selector<void, TestType> sel;
   signal_set set{SIGHUP, SIGUSR1};
   sel.register_(set, event::read);
@@ -419,8 +418,7 @@ TEST_CASE("a child that destroys its copy has the handlers back, its parent keep
   CHECK(taken(*set) == list{SIGHUP});
 }
 
-BACKEND_TEST_CASE("a child reopens its copy, and the selector that has it", "[signal_set][fork]",
-                        backends) {
+BACKEND_TEST_CASE("a child reopens its copy, and the selector that has it", "[signal_set][fork]", backends) {
   selector<void, TestType> sel;
   signal_set set{SIGHUP, SIGUSR1};
   sel.register_(set, event::read);

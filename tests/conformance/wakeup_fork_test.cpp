@@ -61,9 +61,8 @@ void close_all() {
 
 }  // namespace
 
-BACKEND_TEST_CASE(
-    "a child's copy of a wakeup neither notifies nor takes what its parent was notified of", "[wakeup][fork]",
-    pairs) {
+BACKEND_TEST_CASE("a child's copy of a wakeup neither notifies nor takes what its parent was notified of",
+                  "[wakeup][fork]", pairs) {
   selector<void, typename TestType::first_type> sel;
   typename TestType::second_type bell;
   sel.register_(bell, event::read);
@@ -82,8 +81,8 @@ BACKEND_TEST_CASE(
   expect_idle(sel);
 }
 
-BACKEND_TEST_CASE("a wakeup that a child reopens is the child's own, on the same number",
-                        "[wakeup][fork]", pairs) {
+BACKEND_TEST_CASE("a wakeup that a child reopens is the child's own, on the same number", "[wakeup][fork]",
+                  pairs) {
   selector<void, typename TestType::first_type> sel;
   typename TestType::second_type bell;
   sel.register_(bell, event::read);
@@ -119,8 +118,8 @@ BACKEND_TEST_CASE("a wakeup that a child reopens is the child's own, on the same
   expect_idle(sel);
 }
 
-BACKEND_TEST_CASE("a wakeup that is reopened where it was made is a fresh one on the same number",
-                        "[wakeup]", pairs) {
+BACKEND_TEST_CASE("a wakeup that is reopened where it was made is a fresh one on the same number", "[wakeup]",
+                  pairs) {
   selector<void, typename TestType::first_type> sel;
   typename TestType::second_type bell;
   const int number = bell.native_handle();
@@ -142,8 +141,8 @@ BACKEND_TEST_CASE("a wakeup that is reopened where it was made is a fresh one on
   CHECK(bell.reset());
 }
 
-BACKEND_TEST_CASE("a wakeup whose numbers are somebody else's in a child leaves them alone",
-                        "[wakeup][fork]", pairs) {
+BACKEND_TEST_CASE("a wakeup whose numbers are somebody else's in a child leaves them alone", "[wakeup][fork]",
+                  pairs) {
   selector<void, typename TestType::first_type> sel;
   typename TestType::second_type bell;
   const int how = GENERATE(0, 1, 2, 3);
@@ -186,8 +185,7 @@ BACKEND_TEST_CASE("a wakeup whose numbers are somebody else's in a child leaves 
   CHECK_FALSE(bell.reset());
 }
 
-BACKEND_TEST_CASE("a wakeup whose numbers are free in a child takes them again", "[wakeup][fork]",
-                        pairs) {
+BACKEND_TEST_CASE("a wakeup whose numbers are free in a child takes them again", "[wakeup][fork]", pairs) {
   selector<void, typename TestType::first_type> sel;
   const auto pipe = make_pipe();  // of lower numbers, closed in the child
   typename TestType::second_type bell;
@@ -208,7 +206,7 @@ BACKEND_TEST_CASE("a wakeup whose numbers are free in a child takes them again",
 }
 
 BACKEND_TEST_CASE("a wakeup beyond a limit that a child has lowered goes on with another number",
-                        "[wakeup][fork][native]", pairs) {
+                  "[wakeup][fork][native]", pairs) {
   std::vector<descriptor> many(200);
   for (auto& one : many) one = make_socket(SOCK_DGRAM);
   typename TestType::second_type bell;

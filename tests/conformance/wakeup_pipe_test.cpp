@@ -36,7 +36,7 @@ std::vector<int> opened_since(const std::vector<int>& before) {
 }  // namespace
 
 BACKEND_TEST_CASE("a wakeup of a pipe is readable from notify to reset, however often it was notified",
-                        "[wakeup]", backends) {
+                  "[wakeup]", backends) {
   selector<void, TestType> sel;
   pipe_bell wake;
   sel.register_(wake, event::read);

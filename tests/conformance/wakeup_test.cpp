@@ -174,9 +174,8 @@ TEST_CASE("a wakeup without a descriptor is an error that names the call", "[wak
 }
 #endif
 
-BACKEND_TEST_CASE(
-    "a wakeup that is reopened is not notified, and wakes a selector that is reopened after it", "[wakeup]",
-    backends) {
+BACKEND_TEST_CASE("a wakeup that is reopened is not notified, and wakes a selector that is reopened after it",
+                  "[wakeup]", backends) {
   selector<void, TestType> sel;
   wakeup bell;
   const native_handle_type number = bell.native_handle();

@@ -121,7 +121,7 @@ BACKEND_TEST_CASE("a selector made by one module works in another", "[modules]",
 }
 
 BACKEND_TEST_CASE("a child is one for every module, whichever opened or reopened the selector",
-                        "[modules][fork]", selectors_of_modules) {
+                  "[modules][fork]", selectors_of_modules) {
   loaded_module first(first_path), second(second_path);
   const auto& maker = part<TestType>(*first.operator->());
   const auto& user = part<TestType>(*second.operator->());
@@ -153,7 +153,7 @@ BACKEND_TEST_CASE("a child is one for every module, whichever opened or reopened
 }
 
 BACKEND_TEST_CASE("a child is one after the module is unloaded that made the first selector",
-                        "[modules][fork]", selectors_of_modules) {
+                  "[modules][fork]", selectors_of_modules) {
   if (!has_emptied_pages()) return skip("nothing but a fork handler of the library tells children there");
   loaded_module first(first_path);
   {
@@ -191,7 +191,7 @@ BACKEND_TEST_CASE("a child is one after the module is unloaded that made the fir
 }
 
 BACKEND_TEST_CASE("a selector that an unloaded module has closed is closed", "[modules]",
-                        selectors_of_modules) {
+                  selectors_of_modules) {
   loaded_module first(first_path);
   TestType own, moved;
   part<TestType>(*first.operator->()).close(own);
