@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// What timers cost: `timers selectors|libev|multimap|none later|idle|churn|expire COUNT`. A round tells the
+// What timers cost: `timers selectors|libev|multimap|none later|idle|churn|expire COUNT`. A round reports the
 // processor time of one operation on one of COUNT timers. Time is virtual: deadlines are given, and no clock
 // is read.
 //
