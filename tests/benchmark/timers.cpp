@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// What timers cost: `timers selectors|libev|multimap|none later|idle|churn|expire COUNT`. A round tells the
+// What timers cost: `timers selectors|libev|multimap|none later|idle|churn|expire COUNT`. A round reports the
 // processor time of one operation on one of COUNT timers. Time is virtual: deadlines are given, and no clock
 // is read.
 //
 //   later    a timer, at random, is moved to a minute from now, and nothing else
-//   idle     the same as the idle timeouts of connections: each is moved ten times a minute, and after every 16
-//            the loop looks for what is due; so what moving has left to the loop is in it
+//   idle     the same as the idle timeouts of connections: each is moved ten times a minute, and after every
+//            16 the loop looks for what is due; so what moving has left to the loop is in it
 //   churn    a request is done and another begins: its timer is cancelled, and one is added, due at random
 //   expire   so many timers are added, in no order, and expire
 //
