@@ -62,7 +62,7 @@ using child_watch = sigchld_watch;
 /// The end of a child process as an event: a pollable that is readable once the child has ended. Use it by
 /// the name `child_exit`.
 ///
-///     selectors::child_exit child(pid);      // of fork(2), posix_spawn(3), popen…
+///     selectors::child_exit child(pid);      // of fork(2) or posix_spawn(3)
 ///     sel.register_(child, event::read);
 ///     …
 ///     if (const std::optional<int> status = child.reap()) std::cout << WEXITSTATUS(*status);
@@ -84,7 +84,7 @@ using child_watch = sigchld_watch;
 ///
 /// After fork(2), in a child: the processes that its parent watches are not its children. `reap` reports
 /// no_child_process once and is silent afterwards, `kill` returns false, destruction is as usual; the parent
-/// notices nothing.
+/// notices nothing. Unregister the copy there before a selector that has it is reopened.
 template <class Watch>
 class basic_child_exit {
  public:

@@ -31,6 +31,9 @@ namespace selectors {
 /// program has set another since: that one stays. (A program that sets a handler of its own while a set lives
 /// takes the signal from it, until the next set with this signal is made.)
 ///
+/// A signal interrupts the wait of the thread that runs its handler: that select may be empty
+/// (ready_range::interrupted), and the next one reports the set.
+///
 /// After fork(2) the handlers are in the child too, until it executes a program. A signal that arrives there
 /// reaches nobody: neither the parent's set, nor the child's copy of it, which stays empty. A child that goes
 /// on calls `reopen`, or makes a set of its own, or destroys its copy, which puts the handlers back. (The
