@@ -283,7 +283,8 @@ TEMPLATE_LIST_TEST_CASE("what points to a thing with a handle is registered by i
   CHECK(&sel.modify(sel.at(raw).data(), oneshot(event::read)) == sel.find(number));
   write_byte(writer);
   expect_ready(sel, {{number, event::read}});
-  CHECK(error_of([&](auto& error) { sel.register_(event::read, std::move(one), error); }) == errc::invalid_handle);
+  CHECK(error_of([&](auto& error) { sel.register_(event::read, std::move(one), error); }) ==
+        errc::invalid_handle);
   CHECK(error_of([&](auto& error) { sel.modify(one, event::read, error); }) == errc::invalid_handle);
   CHECK(error_of([&](auto& error) { sel.unregister(one, error); }) == errc::invalid_handle);
   CHECK_FALSE(sel.contains(one));
