@@ -3,6 +3,9 @@
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
 
+#include <selectors/child/kqueue.hpp>
+#include <selectors/child_exit.hpp>
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/event.h>
@@ -320,6 +323,30 @@ TEST_CASE("a terminal is watched, whether a queue takes it or not", "[kernels]")
   expect_ready(moved, {{tty.slave.get(), event::read}});
   moved.unregister(tty.slave);
   expect_no_spin(moved);
+}
+
+// ---- processes --------------------------------------------------------------------------------------------
+
+TEST_CASE("the end of a child is an event of a queue of its own", "[kernels]") {
+  tested sel;
+  int ends[2];
+  checked(::pipe(ends), "pipe");
+  const pid_t pid = checked(::fork(), "fork");
+  if (pid == 0) {
+    ::close(ends[1]);
+    char byte;
+    ::_exit(::read(ends[0], &byte, 1) == 0 ? 7 : 1);
+  }
+  descriptor reader(ends[0]), writer(ends[1]);
+  basic_child_exit<detail::kqueue_watch> child(pid);
+  sel.register_(child, event::read);
+  expect_no_spin(sel);
+  writer.close();
+  expect_ready(sel, {{child.native_handle(), event::read}});
+  const auto status = child.reap();
+  REQUIRE(status.has_value());
+  CHECK(WEXITSTATUS(*status) == 7);
+  expect_no_spin(sel);
 }
 
 // ---- numbers ----------------------------------------------------------------------------------------------

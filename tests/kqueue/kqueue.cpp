@@ -72,7 +72,11 @@ int wait(const std::shared_ptr<queue>& in, struct kevent* events, std::size_t ro
 // Before the number is closed, or becomes another one.
 void note_close(int number) {
   const lock held(guard);
-  queues().erase(number);
+  const auto queue = queues().find(number);
+  if (queue != queues().end()) {
+    if (queue->second.use_count() == 1) close_children(*queue->second);
+    queues().erase(queue);
+  }
   if (chosen(word::kept)) return;
   for (auto& [one, in] : queues()) {
     const auto place = in->watches.find(number);
@@ -94,7 +98,10 @@ void note_copy(int from, int to) {
 void leave_to_parent() {
   if (chosen(word::inherited)) return;
   const lock held(guard);
-  for (auto& [number, in] : queues()) call(SYS_close, number);
+  for (auto& [number, in] : queues()) {
+    close_children(*in);
+    call(SYS_close, number);
+  }
   queues().clear();
 }
 
