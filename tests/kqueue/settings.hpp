@@ -3,8 +3,9 @@
 
 #include <string_view>
 
-// What the double plays: the environment variable KQUEUE_DOUBLE is a list of words, separated by commas. A word is one
-// behaviour, or the name of a kernel, which stands for several (settings.cpp, which says where each was read).
+// What the double plays: the environment variable KQUEUE_DOUBLE is a list of words, separated by commas. A
+// word is one behaviour, or the name of a kernel, which stands for several (settings.cpp, which says where
+// each was read).
 //
 // Changes and receipts:
 //

@@ -18,8 +18,8 @@
 #include <utility>
 #include <vector>
 
-// What the double's queues know. It stands on epoll(7), since poll(2) cannot tell edges, by bare system calls and
-// malloc(3): tests that replace those of the library do not reach it.
+// What the double's queues know. It stands on epoll(7), since poll(2) cannot tell edges, by bare system calls
+// and malloc(3): tests that replace those of the library do not reach it.
 namespace kqueue_double {
 
 // Memory that no test counts.

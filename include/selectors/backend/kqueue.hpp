@@ -32,17 +32,18 @@
 
 namespace selectors {
 
-/// kqueue(2) of macOS and the BSDs: the cost of a wait grows with what is ready, whatever is registered. One system
-/// call for each change, and fstat(2) for a new handle. Level, edge and one-shot triggering. `read_hangup` can be
-/// requested by itself.
+/// kqueue(2) of macOS and the BSDs: the cost of a wait grows with what is ready, whatever is registered. One
+/// system call for each change, and fstat(2) for a new handle. Level, edge and one-shot triggering.
+/// `read_hangup` can be requested by itself.
 ///
-/// `priority` is a socket's out-of-band data, where the kernel has a filter for it (EVFILT_EXCEPT: macOS, OpenBSD,
-/// DragonFly); elsewhere it is errc::invalid_events. Requested alone, it reports no hangup but on macOS. The kernel
-/// forgets a descriptor that is closed, and says nothing of it.
+/// `priority` is a socket's out-of-band data, where the kernel has a filter for it (EVFILT_EXCEPT: macOS,
+/// OpenBSD, DragonFly); elsewhere it is errc::invalid_events. Requested alone, it reports no hangup but on
+/// macOS. The kernel forgets a descriptor that is closed, and says nothing of it.
 ///
-/// What a kqueue refuses (macOS: /dev/tty) or reports wrongly (NetBSD: FIFOs) is watched by select(2) beside it, and
-/// while there is any of that, each wait is two system calls. select(2) knows no edges: a terminal that the kqueue
-/// refuses can be registered level-triggered or one-shot only; as an edge it fails with kevent(2)'s EINVAL.
+/// What a kqueue refuses (macOS: /dev/tty) or reports wrongly (NetBSD: FIFOs) is watched by select(2) beside
+/// it, and while there is any of that, each wait is two system calls. select(2) knows no edges: a terminal
+/// that the kqueue refuses can be registered level-triggered or one-shot only; as an edge it fails with
+/// kevent(2)'s EINVAL.
 class kqueue_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "kqueue";
@@ -81,8 +82,8 @@ class kqueue_backend : public detail::ready_list {
     return fits ? failure() : failure::memory();
   }
 
-  // Files are always ready, as poll(2) says; to the filters of kqueue(2) they are not, or not supported. A number that
-  // was closed may be that of the queue itself by now, which would wake it forever.
+  // Files are always ready, as poll(2) says; to the filters of kqueue(2) they are not, or not supported. A
+  // number that was closed may be that of the queue itself by now, which would wake it forever.
   failure add(registration& r) noexcept {
     if (r.handle == native_handle()) return failure::system("kevent", EINVAL);
     struct stat about{};
@@ -110,8 +111,9 @@ class kqueue_backend : public detail::ready_list {
     return refused;
   }
 
-  // All filters are added anew: what is added reports what is ready already, EV_CLEAR is given to a filter once, when it
-  // is added, and the number may mean something else by now: the kernel dropped the filters of what was closed.
+  // All filters are added anew: what is added reports what is ready already, EV_CLEAR is given to a filter
+  // once, when it is added, and the number may mean something else by now: the kernel dropped the filters of
+  // what was closed.
   failure modify(registration& r, any_interest was) noexcept {
     if ((r.slot & slot::is_aside) != 0) return rewatch(r, was);
     const event_bits watched = slot::watched(r);
@@ -145,8 +147,8 @@ class kqueue_backend : public detail::ready_list {
     return add(r);
   }
 
-  // EBADF and ENOENT: the descriptor was closed, and with it the kernel forgot the filters: kqueue(2). libkqueue did
-  // not.
+  // EBADF and ENOENT: the descriptor was closed, and with it the kernel forgot the filters: kqueue(2).
+  // libkqueue did not.
   bool remove(registration& r) noexcept {
     r.attached = false;
     if ((r.slot & slot::is_aside) != 0) {
@@ -161,8 +163,8 @@ class kqueue_backend : public detail::ready_list {
     return error == 0 || (SELECTORS_HAS_KERNEL_KQUEUE && (error == EBADF || error == ENOENT));
   }
 
-  // Some kernels take a day for the longest timeout there is, and some refuse a longer one. The clock is read only where
-  // a wait may end with nothing to report.
+  // Some kernels take a day for the longest timeout there is, and some refuse a longer one. The clock is read
+  // only where a wait may end with nothing to report.
   int wait(std::chrono::nanoseconds timeout) noexcept {
     using clock = std::chrono::steady_clock;
     constexpr std::chrono::nanoseconds day = std::chrono::hours(24);
@@ -189,10 +191,11 @@ class kqueue_backend : public detail::ready_list {
 
   static constexpr std::size_t filters_a_handle = detail::priority_filter != 0 ? 3 : 2;
 
-  // ---- what is watched --------------------------------------------------------------------------------------
+  // ---- what is watched ------------------------------------------------------------------------------------
 
-  // To the kernel: the filters, one for each event; but nothing has out-of-band data other than a socket. A pipe is
-  // watched for its end, too, by the filters that are not requested: not every kernel reports it by every filter.
+  // To the kernel: the filters, one for each event; but nothing has out-of-band data other than a socket. A
+  // pipe is watched for its end, too, by the filters that are not requested: not every kernel reports it by
+  // every filter.
   static event_bits filters_for(const registration& r) noexcept {
     event_bits filters = detail::mask_bits::of(r.interest.events) & detail::every_filter;
     if (!slot::is_socket(r)) filters &= ~detail::mask_bits::of(event::priority);
@@ -209,8 +212,8 @@ class kqueue_backend : public detail::ready_list {
     changes.add(for_end, trigger::edge);
   }
 
-  // After changes: r is watched by `filters`, or aside, if what was refused need not be watched or can be watched there.
-  // Else it is why the kernel refused.
+  // After changes: r is watched by `filters`, or aside, if what was refused need not be watched or can be
+  // watched there. Else it is why the kernel refused.
   failure settle(registration& r, const detail::kqueue_changes& changes, event_bits filters) noexcept {
     const int error = changes.error();
     if (error != 0) {
@@ -220,8 +223,8 @@ class kqueue_backend : public detail::ready_list {
         put_aside(r, filters, true);
         return {};
       }
-      // Of a reading end the other filter reports the end. And NetBSD 10 refuses the filters of the other direction:
-      // what is registered for that alone waits for the hangup.
+      // Of a reading end the other filter reports the end. And NetBSD 10 refuses the filters of the other
+      // direction: what is registered for that alone waits for the hangup.
       if (!is_gone && !changes.all_failed_with(EINVAL)) return failure::system("kevent", error);
       if (filters == 0) {
         put_aside(r, 0, true);
@@ -254,7 +257,8 @@ class kqueue_backend : public detail::ready_list {
     aside_.add(r, for_end);
   }
 
-  // A device that no filter supports, such as /dev/null on some systems; or a terminal. EPERM is epoll's under libkqueue.
+  // A device that no filter supports, such as /dev/null on some systems; or a terminal. EPERM is epoll's
+  // under libkqueue.
   static bool is_unsupported(int error) noexcept {
     return error == EINVAL || error == ENODEV || error == ENOTSUP || error == EOPNOTSUPP || error == EPERM;
   }
@@ -275,7 +279,8 @@ class kqueue_backend : public detail::ready_list {
     back.submit(native_handle());
   }
 
-  // Whatever watches the number. libkqueue keeps the filters of what was closed, and takes those for the number's.
+  // Whatever watches the number. libkqueue keeps the filters of what was closed, and takes those for the
+  // number's.
   void forget(registration& r) noexcept { take_back(r, detail::kernel_filters); }
 
   void forget_all() noexcept {
@@ -294,7 +299,7 @@ class kqueue_backend : public detail::ready_list {
     });
   }
 
-  // ---- what is found ----------------------------------------------------------------------------------------
+  // ---- what is found --------------------------------------------------------------------------------------
 
   int collect(std::chrono::nanoseconds timeout, bool& has_skipped) noexcept {
     const detail::timespec_of time(timeout);
@@ -342,7 +347,8 @@ class kqueue_backend : public detail::ready_list {
     if (!detail::reports_writing(e)) return bits;
     const bool is_requested = !is_for_end(r.interest);
     if (!detail::reports_end(e)) return is_requested ? bits : 0;
-    // NetBSD's FIFOs claim that nobody reads them, always. Where poll(2) does not agree, select(2) reports what is true.
+    // NetBSD's FIFOs claim that nobody reads them, always. Where poll(2) does not agree, select(2) reports
+    // what is true.
     const short truth = detail::polled(r.handle);
     const bool is_true = (truth & (POLLHUP | POLLERR)) != 0;
     if (r.attached && r.interest.mode != trigger::edge && (is_requested ? !is_true : is_true)) {
@@ -365,8 +371,8 @@ class kqueue_backend : public detail::ready_list {
     if (changes.error() == 0) slot::set_ended(r, has_ended);
   }
 
-  // Two filters of one handle make one entry, wherever they stand. An entry that is not the handle's, or not of this
-  // wait, says that there is none yet.
+  // Two filters of one handle make one entry, wherever they stand. An entry that is not the handle's, or not
+  // of this wait, says that there is none yet.
   std::size_t merge(std::size_t count, bool& has_skipped, std::size_t first = 0) noexcept {
     std::size_t found = first;
     for (std::size_t i = 0; i != count; ++i) {
