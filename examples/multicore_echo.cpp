@@ -155,15 +155,16 @@ void serve(const net::options& options) {
   if (options.port != "0")
     (void)net::listen(options.host, options.port);  // or SO_REUSEPORT would share a stranger's
   typename worker<Backend>::team workers;
-  std::string port = options.port;
+  std::string port = options.port, name;
   for (unsigned i = 0; i != threads; ++i) {
     net::socket listening = net::listen(options.host, port, share_port);
-    if (const std::string name = net::local_name(listening); i == 0) port = name.substr(name.rfind(':') + 1);
-    if (i == threads - 1) net::announce(listening);
+    name = net::local_name(listening);
+    port = name.substr(name.rfind(':') + 1);  // the first may have been given one by the system
     workers.push_back(std::make_unique<worker<Backend>>(std::move(listening), options, workers));
   }
   running<worker<Backend>> team(workers);
   team.start();
+  net::print("listening on " + name + "\n");
   while (signals.take().empty()) sel.select();
 }
 

@@ -207,11 +207,11 @@ class acceptor {
   std::chrono::steady_clock::time_point resume_at() const { return resume_at_; }
 
   // After each wait. If the kernel has no memory to watch the socket again, it stays paused.
-  template <class Selector>
-  void resume(Selector& sel) {
+  template <class Selector, class Interest = selectors::event>
+  void resume(Selector& sel, Interest interest = selectors::event::read) {
     if (resume_at_ == never || std::chrono::steady_clock::now() < resume_at_) return;
     std::error_code error;
-    sel.modify(*this, selectors::event::read, error);
+    sel.modify(*this, interest, error);
     error ? pause(sel) : void(resume_at_ = never);
   }
 

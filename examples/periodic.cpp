@@ -20,8 +20,8 @@ struct task {
 
 using timers = selectors::timer_queue<task>;
 
-// Does what is due. A task that repeats is due again one period after it was due, not after it was done, so that it does
-// not drift. A program that has slept for longer than a period leaves out what it missed.
+// Does what is due. A task that repeats is due again one period after it was due, not after it was done, so
+// that it does not drift. A program that has slept for longer than a period leaves out what it missed.
 void run_expired(timers& queue) {
   const auto now = timers::clock::now();
   for (auto& timer : queue.expired(now)) {

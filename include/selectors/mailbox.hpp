@@ -234,7 +234,8 @@ class mailbox<T>::taken {
 
   // The value is let go of before its destructor runs, which may do with the mailbox what it likes.
   void step() noexcept {
-    const typename queue::place last = std::exchange(at_, {});
+    const typename queue::place last = at_;
+    at_.value = nullptr;
     if (!is_valid()) return;
     if (last.value != nullptr) box_->queue_.destroy(last);
     if (box_->queue_.is_before(limit_)) at_ = box_->queue_.reach();

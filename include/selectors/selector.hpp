@@ -462,8 +462,9 @@ class selector {
   template <pollable H, class... Rest>
     requires(!detail::rest_of_call<Data, Rest...>::is_right)
   void register_(H&&, wrong_rest<Rest...>, Rest&&...);
-  template <interest_for<Backend> Interest>
-  void register_(Interest, detail::the_data_has_no_handle_or_does_not_convert_to_the_data_of_the_selector);
+  template <interest_for<Backend> Interest, class... Error>
+  void register_(Interest, detail::the_data_has_no_handle_or_does_not_convert_to_the_data_of_the_selector,
+                 Error&...);
   template <pollable H, class... Rest>
   void register_(H&&, const_selector, Rest&&...) const;
 

@@ -35,7 +35,7 @@ def tables(results, brief=False):
         ],
     )
     yield ""
-    left_out = ("compile", "echo, 1 conn") if brief else ("compile",)
+    left_out = ("compile", "timers", "echo, 1 conn") if brief else ("compile", "timers")
     timed = {
         what: of
         for what, of in results["times"].items()
@@ -63,9 +63,9 @@ def tables(results, brief=False):
         if not what.startswith("instructions an event")
     ]
     rows += [
-        [what, of["peers"]["selectors"]["text"], f"{of['promised']:.2f}"]
+        [what, of["peers"]["selectors"]["text"], f"{of['promised']:.2f}" if of["promised"] else ""]
         for what, of in results["times"].items()
-        if what.startswith("compile")
+        if what.startswith(("compile", "timers"))
     ]
     yield from table(["what else it costs", "selectors", "bar"], rows)
 

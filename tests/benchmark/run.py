@@ -37,6 +37,9 @@ installed = [name for name in report.titles if name in given.peers.split(",")]
 peers = ["selectors", *installed]  # and "cpython", a program of its own, for the ring alone
 rounds = 2 if given.quick else given.rounds
 scale = 10 if given.quick else 1
+timer_count = 100000
+timer_works = (("later", "move one of 100,000 timers later", 95), ("idle", "move it later, and to look for what is due", 95), ("churn", "cancel one of 100,000 timers and add another", 240),
+               ("expire", "add one of 100,000 timers and have it expire", None))
 rings = {(1000, 100): 20000, (9000, 1): 5000, (9000, 1000): 20000}
 
 # The largest workload has 19,000 descriptors, and the programs have the limit of this process. A process may
@@ -134,7 +137,15 @@ def count_calls():
 
 
 def count_posts():
-    expect("instructions of a post, its share of the `take` among them", exact.instructions_of_a_call(given.build / "mailbox", "post"), 100)
+    mailbox = given.build / "mailbox"
+    expect("instructions of a post", exact.instructions_of_a_call(mailbox, "post"), 100)
+    expect("instructions of a post and its share of the `take`", exact.instructions_of_a_call(mailbox, "take"))
+
+
+def count_timers():
+    for work, title, promised in timer_works:
+        counted = exact.instructions_of_each({who: program("timers", who, work, timer_count) for who in ("selectors", "none")}, timer_count)
+        expect(f"instructions to {title}", counted["selectors"] - counted["none"], promised)
 
 
 def compile_all():
@@ -260,6 +271,16 @@ def run_mailboxes():
             tell(f"a post, {threads} thread{'s' if threads > 1 else ''}, beside asio::post", {"selectors": contest.ratios(times, "asio")["selectors"]}, 0.50)
 
 
+def run_timers():
+    for work, title, _ in timer_works:
+        who = ["selectors", "multimap", *(["libev"] if "libev" in installed else [])]
+        played = contest.take_turns({name: program("timers", name, work, timer_count) for name in who}, rounds)
+        for theirs, promised in {"libev": {"later": 0.6, "idle": None}.get(work, 1.3), "multimap": 0.5 if work == "churn" else None}.items():
+            if theirs in played:
+                title_of = {"libev": "libev", "multimap": "std::multimap"}[theirs]
+                tell(f"timers: to {title}, beside {title_of}", {"selectors": contest.ratios(played, theirs)["selectors"]}, promised)
+
+
 def run_operations():
     """Google Benchmark has the calls beside the loop take turns, at random."""
     out = subprocess.run(
@@ -354,7 +375,20 @@ def compare_with_recorded():
             note(f"better than recorded: {what}: {now}, was {was}; --record writes it down")
 
 
-for part in count_rings, count_calls, count_posts, compile_all, run_rings, run_workloads, run_mailboxes, run_operations, run_echo:
+PARTS = (
+    count_rings,
+    count_calls,
+    count_posts,
+    count_timers,
+    compile_all,
+    run_rings,
+    run_workloads,
+    run_mailboxes,
+    run_timers,
+    run_operations,
+    run_echo,
+)
+for part in PARTS:
     note(part.__name__.replace("_", " "))
     part()
 compare_with_recorded()

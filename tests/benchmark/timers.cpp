@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// What timers cost: `timers selectors|libev|multimap|none later|churn|expire COUNT`. A round tells the processor time of one
-// operation on one of COUNT timers. Time is virtual: deadlines are given, and no clock is read.
+// What timers cost: `timers selectors|libev|multimap|none later|idle|churn|expire COUNT`. A round reports the
+// processor time of one operation on one of COUNT timers. Time is virtual: deadlines are given, and no clock
+// is read.
 //
-//   later    an idle timeout: some connection has said something, so its timer is moved to a minute from now; each of
-//            them does so ten times a minute, and after every 16 the loop looks for what is due
-//   churn    a request is done and another begins: its timer is cancelled, and one is added that is due at random
+//   later    a timer, at random, is moved to a minute from now, and nothing else
+//   idle     the same as the idle timeouts of connections: each is moved ten times a minute, and after every
+//            16 the loop looks for what is due; so what moving has left to the loop is in it
+//   churn    a request is done and another begins: its timer is cancelled, and one is added, due at random
 //   expire   so many timers are added, in no order, and expire
 //
 // `none` does what they all do and nothing of a timer: what is to be subtracted from a count of instructions.
@@ -41,8 +43,8 @@ class numbers {
   std::uint64_t state_ = 1;
 };
 
-// Each of these has timers 0, 1, ..., which are due at nanoseconds of a virtual time. `expire` takes out what is due by
-// some time, and calls `visit` with its number, which may add it again.
+// Each of these has timers 0, 1, ..., which are due at nanoseconds of a virtual time. `expire` takes out what
+// is due by some time, and calls `visit` with its number, which may add it again.
 
 class with_selectors {
  public:
@@ -104,8 +106,8 @@ class with_none {
 };
 
 #if SELECTORS_PEER_LIBEV
-// The time of libev is its own, so what expires is added at the time of the loop, give or take a microsecond; and a
-// deadline is as far from that time as it is from the start of the virtual one.
+// The time of libev is its own, so what expires is added at the time of the loop, give or take a microsecond;
+// and a deadline is as far from that time as it is from the start of the virtual one.
 class with_libev {
  public:
   explicit with_libev(std::size_t count) : loop_(ev_loop_new(0)), timers_(count) {
@@ -148,7 +150,8 @@ class workload {
   int run(std::string_view work) {
     if (work == "expire") return play([this] { expire(); });
     for (std::size_t i = 0; i != count_; ++i) timers_.add(i, random_due());
-    if (work == "later") return play([this] { later(); });
+    if (work == "later") return play([this] { later(false); });
+    if (work == "idle") return play([this] { later(true); });
     return play([this] { churn(); });
   }
 
@@ -158,12 +161,13 @@ class workload {
            static_cast<std::int64_t>(numbers_.below(count_)) * (minute / static_cast<std::int64_t>(count_));
   }
 
-  void later() {
+  void later(bool is_looking) {
     const std::int64_t step = minute / 10 / static_cast<std::int64_t>(count_);
     for (std::size_t i = 0; i != count_; ++i) {
       now_ += step;
       timers_.move(numbers_.below(count_), now_ + minute);
-      if (i % 16 == 0) timers_.expire(now_, [this](std::size_t one) { timers_.add(one, now_ + minute); });
+      if (is_looking && i % 16 == 0)
+        timers_.expire(now_, [this](std::size_t one) { timers_.add(one, now_ + minute); });
     }
   }
 
@@ -205,7 +209,7 @@ int main(int argc, char** argv) {
   const std::string_view who = argc == 4 ? argv[1] : "";
   const std::string_view work = argc == 4 ? argv[2] : "";
   const std::size_t count = argc == 4 ? static_cast<std::size_t>(std::atol(argv[3])) : 0;
-  if (count != 0 && (work == "later" || work == "churn" || work == "expire")) {
+  if (count != 0 && (work == "later" || work == "idle" || work == "churn" || work == "expire")) {
     if (who == "selectors") return workload<with_selectors>(count).run(work);
     if (who == "multimap") return workload<with_multimap>(count).run(work);
     if (who == "none") return workload<with_none>(count).run(work);
@@ -213,5 +217,5 @@ int main(int argc, char** argv) {
     if (who == "libev") return workload<with_libev>(count).run(work);
 #endif
   }
-  return std::fputs("usage: timers selectors|libev|multimap|none later|churn|expire COUNT\n", stderr), 2;
+  return std::fputs("usage: timers selectors|libev|multimap|none later|idle|churn|expire COUNT\n", stderr), 2;
 }

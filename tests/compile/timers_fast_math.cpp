@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Compiled with -O2 -ffast-math, which takes it that nothing is NaN or infinite: NaN is no deadline all the same, and
-// infinity is never.
+// Compiled with -O2 -ffast-math, which takes it that nothing is NaN or infinite: NaN is no deadline all the
+// same, and infinity is never.
 
 #include <selectors/timer_queue.hpp>
 

@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -106,6 +107,41 @@ BACKEND_TEST_CASE("data may be of any object type", "[data]", backends) {
     for (auto&& [key, events] : sel.select()) CHECK(&key == sel.find(number));
     CHECK(std::as_const(sel).at(number).data() == 2);
   }
+}
+
+namespace {
+
+// What an implicit conversion may not choose, though a cast would.
+struct choosy {
+  choosy(int) : by("int") {}
+  explicit choosy(short) : by("short") {}
+  explicit choosy(const char*) : by("text") {}
+  std::string by;
+};
+struct two_ways {
+  operator int() const { return 2; }
+  explicit operator bool() const { return false; }
+};
+template <class Selector, class D>
+concept takes = requires(Selector& sel, D&& data, std::error_code& error) {
+  sel.register_(native_handle_type{}, event::read, std::forward<D>(data), error);
+};
+
+}  // namespace
+
+BACKEND_TEST_CASE("data is converted as in Data d = x", "[data]", backends) {
+  auto pipe = make_pipe();
+  selector<choosy, TestType> sel;
+  CHECK(sel.register_(pipe.reader, event::read, short{1}).data().by == "int");
+  STATIC_REQUIRE(takes<selector<choosy, TestType>, int>);
+  STATIC_REQUIRE_FALSE(takes<selector<choosy, TestType>, const char*>);
+  STATIC_REQUIRE_FALSE(takes<selector<std::unique_ptr<int>, TestType>, int*>);
+  STATIC_REQUIRE_FALSE(takes<selector<choosy, TestType>, std::error_code&>);
+  STATIC_REQUIRE_FALSE(takes<selector<void, TestType>, int>);
+  selector<bool, TestType> flags;
+  CHECK(flags.register_(pipe.reader, event::read, two_ways()).data());
+  selector<char, TestType> letters;
+  CHECK(letters.register_(pipe.reader, event::read, 65).data() == 65);
 }
 
 BACKEND_TEST_CASE("what the constructor of data throws comes through, and nothing is registered", "[data]",

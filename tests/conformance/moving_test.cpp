@@ -45,7 +45,7 @@ void expect_usable(Selector& sel) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a closed selector refuses all, and reopens empty", "[moving]", backends) {
+BACKEND_TEST_CASE("a closed selector refuses all, and reopens empty", "[moving]", backends) {
   selector<int, TestType> sel;
   auto pipe = make_pipe();
   sel.register_(pipe.reader, event::read);
@@ -58,7 +58,7 @@ TEMPLATE_LIST_TEST_CASE("a closed selector refuses all, and reopens empty", "[mo
   expect_usable(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector moves with its keys, and leaves a closed one", "[moving]", backends) {
+BACKEND_TEST_CASE("a selector moves with its keys, and leaves a closed one", "[moving]", backends) {
   selector<int, TestType> first;
   auto pipe = make_pipe();
   write_byte(pipe.writer);
@@ -74,7 +74,7 @@ TEMPLATE_LIST_TEST_CASE("a selector moves with its keys, and leaves a closed one
   expect_ready(second, {{pipe.reader.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("selectors swap", "[moving]", backends) {
+BACKEND_TEST_CASE("selectors swap", "[moving]", backends) {
   selector<int, TestType> first, second;
   auto pipes = make_pipes(2);
   for (auto& [reader, writer] : pipes) write_byte(writer);
@@ -85,7 +85,7 @@ TEMPLATE_LIST_TEST_CASE("selectors swap", "[moving]", backends) {
   expect_ready(second, {{pipes[0].reader.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector moved to itself stays as it was", "[moving]", backends) {
+BACKEND_TEST_CASE("a selector moved to itself stays as it was", "[moving]", backends) {
   selector<int, TestType> sel;
   auto pipe = make_pipe();
   write_byte(pipe.writer);
@@ -95,7 +95,7 @@ TEMPLATE_LIST_TEST_CASE("a selector moved to itself stays as it was", "[moving]"
   expect_ready(sel, {{pipe.reader.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("assigning over a selector closes its kernel object", "[moving]", backends) {
+BACKEND_TEST_CASE("assigning over a selector closes its kernel object", "[moving]", backends) {
   selector<int, TestType> first, second;
   const auto handle = object_of(first);
   first = std::move(second);
@@ -104,7 +104,7 @@ TEMPLATE_LIST_TEST_CASE("assigning over a selector closes its kernel object", "[
   expect_usable(first);
 }
 
-TEMPLATE_LIST_TEST_CASE("clear unregisters all and keeps the selector open", "[moving]", backends) {
+BACKEND_TEST_CASE("clear unregisters all and keeps the selector open", "[moving]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(5);
   for (auto& [reader, writer] : pipes) {
@@ -118,7 +118,7 @@ TEMPLATE_LIST_TEST_CASE("clear unregisters all and keeps the selector open", "[m
   CHECK(ready(sel).size() == 5);
 }
 
-TEMPLATE_LIST_TEST_CASE("reopen arms again what was armed", "[moving]", backends) {
+BACKEND_TEST_CASE("reopen arms again what was armed", "[moving]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(4);
   for (auto& [reader, writer] : pipes) write_byte(writer);
@@ -134,7 +134,7 @@ TEMPLATE_LIST_TEST_CASE("reopen arms again what was armed", "[moving]", backends
   expect_ready(sel, {{pipes[2].reader.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector moves, and does not copy", "[moving]", backends) {
+BACKEND_TEST_CASE("a selector moves, and does not copy", "[moving]", backends) {
   using type = selector<int, TestType>;
   STATIC_REQUIRE_FALSE(std::is_copy_constructible_v<type>);
   STATIC_REQUIRE_FALSE(std::is_copy_assignable_v<type>);

@@ -40,6 +40,44 @@ struct slow_clock {
   }
 };
 
+// The time since an epoch far from everybody else's, as MSVC's file_clock (1601), a Julian date (the year -4713) and
+// times of galaxies are.
+template <class Period, std::int64_t EpochInSeconds>
+struct far_clock {
+  using rep = std::int64_t;
+  using period = Period;
+  using duration = std::chrono::duration<rep, period>;
+  using time_point = std::chrono::time_point<far_clock>;
+  [[maybe_unused]] static constexpr bool is_steady = true;
+  static time_point now() noexcept {
+    return time_point(std::chrono::duration_cast<duration>(steady_clock::now().time_since_epoch()) +
+                      std::chrono::duration_cast<duration>(std::chrono::seconds(EpochInSeconds)));
+  }
+};
+
+// Finer than a nanosecond, and faster with every look at it.
+struct picosecond_clock {
+  using rep = std::int64_t;
+  using period = std::pico;
+  using duration = std::chrono::duration<rep, period>;
+  using time_point = std::chrono::time_point<picosecond_clock>;
+  [[maybe_unused]] static constexpr bool is_steady = true;
+  static time_point now() noexcept { return time_point(duration(time += 100)); }
+  static inline rep time = 10'000;
+};
+
+template <class Clock, class Selector>
+void expect_until(Selector& sel) {
+  const auto until = Clock::now() + 3ms;
+  const auto start = steady_clock::now();
+  CHECK(sel.select_until(until).empty());
+  CHECK(Clock::now() >= until);
+  CHECK(steady_clock::now() - start < 10s);
+  CHECK(sel.select_until(Clock::now() - std::chrono::seconds(1)).empty());
+  CHECK(sel.select_until(std::chrono::time_point_cast<std::chrono::hours>(until)).empty());
+  CHECK(steady_clock::now() - start < 10s);
+}
+
 // Wakes a selector from another thread, so that a wait that would last for ever ends.
 template <class Selector, class Select>
 void expect_waits_until_woken(Selector& sel, Select select) {
@@ -95,6 +133,24 @@ BACKEND_TEST_CASE("select_until is never early, by any clock", "[time]", backend
   CHECK(sel.select_until(slow, error).empty());
   CHECK_FALSE(error);
   CHECK(slow_clock::now() >= slow);
+}
+
+BACKEND_TEST_CASE("select_until is on time, whatever the epoch of the clock", "[time]", backends) {
+  selector<void, TestType> sel;
+  expect_until<far_clock<std::ratio<1, 10'000'000>, 11'644'473'600>>(sel);
+  expect_until<far_clock<std::milli, 210'866'803'200>>(sel);
+  expect_until<far_clock<std::milli, -210'866'803'200>>(sel);
+  expect_until<far_clock<std::micro, 9'000'000'000'000>>(sel);
+  expect_until<far_clock<std::ratio<1, 3>, 1'000'000'000'000'000>>(sel);
+}
+
+BACKEND_TEST_CASE("select_until is not early by parts of a nanosecond", "[time]", backends) {
+  selector<void, TestType> sel;
+  for (std::int64_t more = 1; more < 3000; more += 37) {
+    const picosecond_clock::time_point until(picosecond_clock::duration(picosecond_clock::time + more));
+    CHECK(sel.select_until(until).empty());
+    CHECK(picosecond_clock::time >= until.time_since_epoch().count());
+  }
 }
 
 BACKEND_TEST_CASE("enormous timeouts are for ever", "[time]", backends) {

@@ -174,6 +174,23 @@ TEST_CASE("a wakeup without a descriptor is an error that names the call", "[wak
 }
 #endif
 
+BACKEND_TEST_CASE("a wakeup that is reopened is not notified, and wakes a selector that is reopened after it",
+                  "[wakeup]", backends) {
+  selector<void, TestType> sel;
+  wakeup bell;
+  const native_handle_type number = bell.native_handle();
+  sel.register_(bell, event::read);
+  bell.notify();
+  bell.reopen();
+  CHECK(bell.native_handle() == number);
+  CHECK_FALSE(bell.reset());
+  sel.reopen();
+  expect_idle(sel);
+  bell.notify();
+  expect_ready(sel, {{number, event::read}});
+  CHECK(bell.reset());
+}
+
 TEST_CASE("a wakeup is neither copied nor moved", "[wakeup]") {
   STATIC_REQUIRE(pollable<wakeup>);
   STATIC_REQUIRE_FALSE(std::is_copy_constructible_v<wakeup>);

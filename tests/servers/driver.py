@@ -98,32 +98,43 @@ class Server:
         err = self.process.communicate(timeout=PATIENCE)[1]
         return exit_code(self.process), text(err)
 
-    def ps(self, what):
-        command = ["ps", "-o", f"{what}=", "-p", str(self.process.pid)]
+    def pids(self):
+        """Its processes."""
+        return [self.process.pid]
+
+    def ps(self, what, pid):
+        command = ["ps", "-o", f"{what}=", "-p", str(pid)]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def cpu(self):
         """The seconds of processor time it has used."""
+        return sum(self.cpu_of(pid) for pid in self.pids())
+
+    def cpu_of(self, pid):
         if not ON_LINUX:
-            return sum(60**i * float(part) for i, part in enumerate(reversed(self.ps("time").split(":"))))
-        with open(f"/proc/{self.process.pid}/stat") as stat:
+            return sum(60**i * float(part) for i, part in enumerate(reversed(self.ps("time", pid).split(":"))))
+        with open(f"/proc/{pid}/stat") as stat:
             fields = stat.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self):
         """The bytes of memory it has resident."""
+        return sum(self.memory_of(pid) for pid in self.pids())
+
+    def memory_of(self, pid):
         if not ON_LINUX:
-            return int(self.ps("rss")) * 1024
-        with open(f"/proc/{self.process.pid}/statm") as statm:
+            return int(self.ps("rss", pid)) * 1024
+        with open(f"/proc/{pid}/statm") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def descriptors(self):
         """How many descriptors it has open; of a program for Windows, how many sockets."""
-        if FOR_WINDOWS:
-            return self.sockets()
+        return self.sockets() if FOR_WINDOWS else sum(self.descriptors_of(pid) for pid in self.pids())
+
+    def descriptors_of(self, pid):
         if ON_LINUX:
-            return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-        listed = subprocess.run(["lsof", "-F", "f", "-p", str(self.process.pid)], capture_output=True, text=True).stdout
+            return len(os.listdir(f"/proc/{pid}/fd"))
+        listed = subprocess.run(["lsof", "-F", "f", "-p", str(pid)], capture_output=True, text=True).stdout
         return sum(line[0] == "f" and line[1:].isdigit() for line in listed.split())
 
     def sockets(self):
@@ -212,9 +223,10 @@ def until(condition):
 
 class ServerTest(unittest.TestCase):
     END = 0  # the exit code after a signal
+    SERVER = Server
 
     def server(self, *arguments, **more):
-        server = Server(*arguments, **more)
+        server = self.SERVER(*arguments, **more)
         self.addCleanup(server.process.stderr.close)
         self.addCleanup(server.process.stdout.close)
         self.addCleanup(lambda: self.assertEqual(server.end()[0], self.END))

@@ -62,7 +62,7 @@ class ThroughTheProxy(EchoBehaviour, driver.CommandLine):
     def test_out_of_descriptors_it_pauses_and_goes_on(self):
         server = self.server(limit=14)
         clients = [self.connect(server) for _ in range(20)]
-        driver.until(lambda: server.descriptors() == 14)
+        driver.until(lambda: server.descriptors() >= 13)
         self.assert_idle(server)
         for client in clients[:17]:
             client.close()

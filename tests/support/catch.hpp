@@ -26,7 +26,12 @@ inline auto contains(const std::string& part) {
 // What the name of a test ends in: the name of its backend, or of the one that its backend wraps.
 template <class Backend>
 struct backend_name {
-  static std::string get() { return std::string(Backend::name); }
+  static std::string get() {
+    if constexpr (requires { Backend::test_name(); })
+      return Backend::test_name();
+    else
+      return std::string(Backend::name);
+  }
 };
 template <template <class> class Wrapper, class Backend>
 struct backend_name<Wrapper<Backend>> : backend_name<Backend> {};

@@ -11,9 +11,9 @@
 #include <numeric>
 #include <type_traits>
 
-// When a timer is due: time points and durations of any representation and period, as a time point of one clock.
-// They are rounded up, so that no timer is early, and saturate. timeout.hpp answers another question: how many
-// nanoseconds are left.
+// When a timer is due: time points and durations of any representation and period, as a time point of one
+// clock. They are rounded up, so that no timer is early, and saturate. timeout.hpp answers another question:
+// how many nanoseconds are left.
 
 namespace selectors::detail {
 
@@ -31,8 +31,8 @@ inline constexpr bool is_time_point_of<std::chrono::time_point<Clock, Duration>,
 template <class When, class Clock>
 concept due_for = is_duration<When> || is_time_point_of<When, typename Clock::time_point::clock>;
 
-// Whether a duration is not a number, by the bits of the object: -ffast-math lets the compiler take x != x for false, and
-// a function that is given NaN, or returns it, for one that is not called.
+// Whether a duration is not a number, by the bits of the object: -ffast-math lets the compiler take x != x
+// for false, and a function that is given NaN, or returns it, for one that is not called.
 template <class Rep, class Period>
 bool is_nan(const std::chrono::duration<Rep, Period>& value) noexcept {
   if constexpr (!std::is_floating_point_v<Rep>) {
@@ -57,7 +57,8 @@ bool is_nan(const std::chrono::duration<Rep, Period>& value) noexcept {
   }
 }
 
-// `rest` * `by` / `in`, rounded up or down; `rest` < `in` < 2^63. Binary long division: the product may need 126 bits.
+// `rest` * `by` / `in`, rounded up or down; `rest` < `in` < 2^63. Binary long division: the product may need
+// 126 bits.
 constexpr std::uint64_t scaled(std::uint64_t rest, std::uint64_t by, std::uint64_t in,
                                bool round_up) noexcept {
   std::uint64_t quotient = 0;
@@ -82,7 +83,8 @@ inline constexpr std::uint64_t max_ticks = (std::numeric_limits<std::uint64_t>::
 
 template <class To, class Rep, class Period>
 constexpr ticks to_ticks(const std::chrono::duration<Rep, Period>& from) noexcept {
-  // A tick of `from` is num / den ticks of To, where both are products of two numbers without a common divisor.
+  // A tick of `from` is num / den ticks of To, where both are products of two numbers without a common
+  // divisor.
   constexpr std::intmax_t max = (std::numeric_limits<std::intmax_t>::max)();
   constexpr std::intmax_t nums = std::gcd(Period::num, To::num);
   constexpr std::intmax_t dens = std::gcd(Period::den, To::den);

@@ -34,8 +34,9 @@ class posted_queue {
   posted_queue() noexcept = default;
   posted_queue(const posted_queue&) = delete;
   ~posted_queue() {
+    chunk* const first = head_;
     while (reached_ != posted_) std::destroy_at(reach().value);
-    for (chunk* chain : {head_, spare_})
+    for (chunk* chain : {first, spare_})
       while (chain != nullptr) delete std::exchange(chain, chain->next);
   }
 

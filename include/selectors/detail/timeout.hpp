@@ -169,6 +169,7 @@ struct instant {
   }
 };
 
+// Beyond 146 billion years a time point is taken for forever, or for forever ago.
 inline constexpr std::int64_t max_seconds = std::int64_t{1} << 62;
 
 template <class Period, class Count>
@@ -245,6 +246,7 @@ constexpr nanoseconds between(const Duration& until, const Now& now) noexcept {
   if (detail::is_not_a_time(until) || detail::is_not_a_time(now)) return not_a_time;
   const instant end = detail::instant_of(until, true);
   const instant start = detail::instant_of(now, false);
+  if (end.seconds == max_seconds) return forever;
   bool is_ahead = end.is_after(start);
   if constexpr (!integer_rep<typename Duration::rep> && !integer_rep<typename Now::rep>)
     if constexpr (requires { static_cast<bool>(until <= now); }) is_ahead = !static_cast<bool>(until <= now);
@@ -252,8 +254,7 @@ constexpr nanoseconds between(const Duration& until, const Now& now) noexcept {
   if (!end.is_after(start)) return nanoseconds(1);
   const std::uint64_t gap =
       static_cast<std::uint64_t>(end.seconds) - static_cast<std::uint64_t>(start.seconds);
-  if (end.seconds == max_seconds || gap >= static_cast<std::uint64_t>(max_count / std::nano::den))
-    return forever;
+  if (gap >= static_cast<std::uint64_t>(max_count / std::nano::den)) return forever;
   const std::int64_t up = end.rest * start.parts > start.rest * end.parts ? 1 : 0;
   return nanoseconds(static_cast<std::int64_t>(gap) * std::nano::den + end.nanoseconds - start.nanoseconds +
                      up);

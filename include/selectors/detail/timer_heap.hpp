@@ -18,23 +18,25 @@ struct timer_node {
   bool is_in() const noexcept { return index != out; }
 
   TimePoint due{};
-  TimePoint heap_due{};     // what its entry was sifted by: never later than `due`
-  std::uint64_t order = 0;  // of being added or moved, among those that are due at the same time
+  TimePoint heap_due{};       // what its entry was sifted by: never later than `due`
+  std::uint64_t order = 0;    // of being added or moved, among those that are due at the same time
+  std::uint32_t index = out;  // of its entry
+  std::uint32_t slot = 0;     // the owner's
   union {
     std::uint64_t heap_order = 0;  // what its entry was sifted by, while it is in
     timer_node* next;              // in a list, while it is out
   };
-  std::uint32_t index = out;  // of its entry
 };
 
-// A 4-ary heap of (due time, node): two entries are compared without a look at their nodes, unless they are due at the
-// same time, and four children share a cache line.
+// A 4-ary heap of (due time, node): two entries are compared without a look at their nodes, unless they are
+// due at the same time, and four children share a cache line.
 //
-// To move a node later writes the node alone. Its entry then holds a lower bound: `order` and `heap_order` differ, and
-// the entry is sifted when it has come to the top.
+// To move a node later writes the node alone. Its entry then holds a lower bound: `order` and `heap_order`
+// differ, and the entry is sifted when it has come to the top.
 //
-// A round reports what is due by one time point. What is put in or moved meanwhile is not of this round, though it may
-// be due earlier than what is: its entry is appended behind the heap, unsifted, and joins it when the round is over.
+// A round reports what is due by one time point. What is put in or moved meanwhile is not of this round,
+// though it may be due earlier than what is: its entry is appended behind the heap, unsifted, and joins it
+// when the round is over.
 //
 //   entries_:  [0, sorted_)  the heap      [sorted_, sorted_ + unsorted_)  entries that join it later
 template <class TimePoint>
@@ -167,9 +169,9 @@ class timer_heap {
     place(i, e);
   }
 
-  // To the bottom, where it most likely belongs, and up from there: that takes fewer comparisons than to look on each
-  // level whether it belongs there. The earliest of four is found as in a tournament, since the branches of a scan are
-  // hard to predict.
+  // To the bottom, where it most likely belongs, and up from there: that takes fewer comparisons than to look
+  // on each level whether it belongs there. The earliest of four is found as in a tournament, since the
+  // branches of a scan are hard to predict.
   void sift_down(std::size_t i, const entry e) noexcept {
     const std::size_t top = i;
     std::size_t first = 4 * i + 1;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""The chat server, driven by real clients: chat_test.py PROGRAM BACKEND"""
+"""The chat server, driven by real clients: chat_server_test.py PROGRAM BACKEND"""
 
 import os
 import shutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""The echo server with a thread for each core, driven by real clients: multicore_test.py PROGRAM BACKEND"""
+"""The echo server with a thread for each core, driven by real clients: multicore_echo_test.py PROGRAM BACKEND"""
 
 import collections
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""The HTTP server, driven by real clients: http_test.py PROGRAM BACKEND"""
+"""The HTTP server, driven by real clients: http_server_test.py PROGRAM BACKEND"""
 
 import http.client
 import shutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""The echo server, driven by real clients: echo_test.py PROGRAM BACKEND"""
+"""The echo server, driven by real clients: echo_server_test.py PROGRAM BACKEND"""
 
 import os
 import shutil
