@@ -16,12 +16,14 @@
 //   SELECTORS_HAS_EVENTFD   eventfd(2)
 //   SELECTORS_HAS_PIDFD     the kernel may have pidfd_open(2)
 //
-//   SELECTORS_HAS_KERNEL_KQUEUE   kqueue(2) is the kernel's own: it forgets what is closed, no child inherits it, and
-//                                 dup2(2) moves it
+//   SELECTORS_HAS_KERNEL_KQUEUE   kqueue(2) is the kernel's own: it forgets what is closed, no child inherits
+//                                 it, and dup2(2) moves it
+//   SELECTORS_KQUEUE_MISSES_FIFO_END  EVFILT_READ of a FIFO never reports that the writers are gone
 //   SELECTORS_KQUEUE_MISSES_LISTEN    a socket that is watched before listen(2) never reports a connection
 //   SELECTORS_POLL_REFUSES_FILES      poll(2) takes neither devices nor directories
 //   SELECTORS_SELECT_EXCEPTS_FILES    select(2) calls every file exceptional, as POSIX says
-//   SELECTORS_PSELECT_HAS_TWO_NAMES   pselect(2) takes no descriptor beyond FD_SETSIZE, but another of its names does
+//   SELECTORS_PSELECT_HAS_TWO_NAMES   pselect(2) takes no descriptor beyond FD_SETSIZE, but another of its
+//                                     names does
 //
 // A program on Linux that links libkqueue, and finds its <sys/event.h>, says so by SELECTORS_LIBKQUEUE; 0
 // says that what it links behaves as a kernel does.
@@ -69,8 +71,7 @@
 #define SELECTORS_HAS_EVENTFD 0
 #define SELECTORS_HAS_PIDFD 0
 #elif defined(__wasi__)
-#error \
-    "selectors: not supported on WASI, which has no pipe and no socket of the program's own to wake a selector by"
+#error "selectors: WASI is not supported: it has no pipe and no socket pair to wake a selector by"
 #elif defined(__unix__) || defined(__sun) || defined(__CYGWIN__) || defined(__HAIKU__) || \
     defined(__QNX__) || defined(_AIX)
 // illumos and Solaris, Cygwin, Haiku, QNX, AIX and others: whether there are ppoll(2), pipe2(2) and dup3(2)
@@ -84,8 +85,7 @@
 #define SELECTORS_HAS_EVENTFD 0
 #define SELECTORS_HAS_PIDFD 0
 #else
-#error \
-    "selectors: not supported on this system; Linux, macOS, the BSDs, other POSIX systems, Emscripten, Windows are"
+#error "selectors: this system is not supported; Linux, macOS, the BSDs, other POSIX systems and Windows are"
 #endif
 
 #if defined(__APPLE__)
@@ -120,6 +120,13 @@
 #define SELECTORS_KQUEUE_MISSES_LISTEN SELECTORS_HAS_KERNEL_KQUEUE
 #else
 #define SELECTORS_KQUEUE_MISSES_LISTEN 0
+#endif
+
+// Said of macOS by programs that gave up on its FIFOs. A pipe has no device number there, sys_pipe.c.
+#if defined(__APPLE__)
+#define SELECTORS_KQUEUE_MISSES_FIFO_END 1
+#else
+#define SELECTORS_KQUEUE_MISSES_FIFO_END 0
 #endif
 
 // epoll_pwait2(2) can be done without, in milliseconds: where a sandbox kills who calls it (Android 8 to 14).

@@ -325,6 +325,25 @@ TEST_CASE("a terminal is watched, whether a queue takes it or not", "[kernels]")
   expect_no_spin(moved);
 }
 
+TEST_CASE("a terminal that cannot be watched for edges is refused as one, and stays what it was",
+          "[kernels]") {
+  tested sel;
+  terminal tty;
+  sel.register_(tty.slave, event::read);
+  std::error_code error;
+  sel.modify(tty.slave, edge(event::read), error);
+  if (error) CHECK(error == std::errc::invalid_argument);
+  expect_no_spin(sel);
+  tty.type_line();
+  expect_ready(sel, {{tty.slave.get(), event::read}});
+  if (!error) return expect_no_spin(sel);
+  expect_ready(sel, {{tty.slave.get(), event::read}});
+  tested other;
+  CHECK(error_of([&](auto& why) { other.register_(tty.slave, edge(event::read), why); }) ==
+        std::errc::invalid_argument);
+  CHECK(other.empty());
+}
+
 // ---- processes --------------------------------------------------------------------------------------------
 
 TEST_CASE("the end of a child is an event of a queue of its own", "[kernels]") {

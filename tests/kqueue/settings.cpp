@@ -45,7 +45,7 @@ constexpr setting settings[] = {
     // uipc_socket.c, soo_kqfilter: as NetBSD's.
     {"openbsd", "carry,unheard,unwoken,deaf,devices,rotating"},
     // Read: sys_pipe.c, pipeclose: the states of both ends are set before their knotes are woken.
-    // pipe_kqfilter: EPIPE. uipc_socket.c, soo_kqfilter: as NetBSD's.
+    // pipe_kqfilter: EPIPE. uipc_socket.c, sokqfilter: as NetBSD's.
     {"dragonfly", "carry,unheard,deaf,devices,rotating"},
     // Read: sys_pipe.c, pipe_kqfilter: a writer whose reader is gone is accepted, since the other side may
     // close at any time; a filter of the other direction reports EV_EOF alone. filt_pipelowwat,

@@ -9,8 +9,8 @@
 //
 // Changes and receipts:
 //
-//   kept         filters outlive their descriptor while a duplicate lives, and cannot be removed then, as the epoll under
-//                libkqueue has it; else closing removes them
+//   kept         filters outlive their descriptor while a duplicate lives, and cannot be removed then, as the
+//                epoll under libkqueue has it; else closing removes them
 //   inherited    a child process keeps the queue, as under libkqueue; else its number is free there
 //   echo         receipts and events carry the flags of the change, too
 //   carry        events alone do; without either, a receipt has EV_ERROR alone, and an event what it reports

@@ -74,7 +74,8 @@ class kqueue_backend : public detail::ready_list {
   native_handle_type native_handle() const noexcept { return kqueue_.get(); }
 
   failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
-    if (!aside_.has_room(handle) && is_open(handle))
+    // So that nothing is allocated later; but what needs room aside is rare, and a high number much room.
+    if (handle <= highest_prepared && !aside_.has_room(handle) && is_open(handle))
       if (const failure failed = aside_.reserve(handle, native_handle())) return failed;
     const bool fits = count <= slot::most_entries && events_.reserve(count * filters_a_handle, 0) &&
                       ready_.reserve(count, used) &&
@@ -94,7 +95,9 @@ class kqueue_backend : public detail::ready_list {
     r.always_ready =
         S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode) || wanted == 0;
     if (r.always_ready) return {};
-    if (const failure failed = aside_.reserve(r.handle, native_handle())) return failed;
+    if (SELECTORS_KQUEUE_MISSES_FIFO_END && slot::is_pipe(r) && about.st_dev != 0 &&
+        r.interest.mode != trigger::edge)
+      return put_aside(r, 0, false);
 
     detail::kqueue_changes changes(r);
     if (!SELECTORS_HAS_KERNEL_KQUEUE) forget(r);
@@ -115,14 +118,14 @@ class kqueue_backend : public detail::ready_list {
   // once, when it is added, and the number may mean something else by now: the kernel dropped the filters of
   // what was closed.
   failure modify(registration& r, any_interest was) noexcept {
-    if ((r.slot & slot::is_aside) != 0) return rewatch(r, was);
+    if ((r.slot & slot::is_aside) != 0) return add_instead(r, was);
     const event_bits watched = slot::watched(r);
     const event_bits wanted = filters_for(r);
     detail::kqueue_changes changes(r);
     changes.remove(watched);
     watch_for(changes, wanted, r.interest);
     changes.submit(native_handle());
-    if (SELECTORS_HAS_KERNEL_KQUEUE && changes.have_lost()) return rewatch(r, was);
+    if (SELECTORS_HAS_KERNEL_KQUEUE && changes.have_lost()) return add_instead(r, was);
     const event_bits now = (watched & ~changes.removed()) | changes.added();
     const failure refused = settle(r, changes, now);
     if (!refused) {
@@ -189,7 +192,19 @@ class kqueue_backend : public detail::ready_list {
  private:
   using slot = detail::kqueue_slot;
 
+  static constexpr native_handle_type highest_prepared = 65535;
   static constexpr std::size_t filters_a_handle = detail::priority_filter != 0 ? 3 : 2;
+
+  // As a new registration, or as it was.
+  failure add_instead(registration& r, any_interest was) noexcept {
+    const failure refused = rewatch(r, was);
+    if (!refused) return {};
+    const any_interest wanted = r.interest;
+    r.interest = was;
+    if (add(r)) r.attached = false;
+    r.interest = wanted;
+    return refused;
+  }
 
   // ---- what is watched ------------------------------------------------------------------------------------
 
@@ -219,17 +234,11 @@ class kqueue_backend : public detail::ready_list {
     if (error != 0) {
       if (!slot::is_pipe(r)) return failure::system("kevent", error);
       const bool is_gone = has_no_peer(r, changes);
-      if (is_gone && !is_opened_for(r, O_RDONLY)) {
-        put_aside(r, filters, true);
-        return {};
-      }
+      if (is_gone && !is_opened_for(r, O_RDONLY)) return put_aside(r, filters, true);
       // Of a reading end the other filter reports the end. And NetBSD 10 refuses the filters of the other
       // direction: what is registered for that alone waits for the hangup.
       if (!is_gone && !changes.all_failed_with(EINVAL)) return failure::system("kevent", error);
-      if (filters == 0) {
-        put_aside(r, 0, true);
-        return {};
-      }
+      if (filters == 0) return put_aside(r, 0, true);
     }
     r.attached = true;
     slot::set_watched(r, filters);
@@ -249,12 +258,13 @@ class kqueue_backend : public detail::ready_list {
     return flags >= 0 && (flags & O_ACCMODE) == access;
   }
 
-  // There is room, since add() made it.
-  void put_aside(registration& r, event_bits watched, bool for_end) noexcept {
+  failure put_aside(registration& r, event_bits watched, bool for_end) noexcept {
+    if (const failure failed = aside_.reserve(r.handle, native_handle())) return failed;
     take_back(r, watched);
     slot::set_watched(r, 0);
     r.slot |= slot::is_aside;
     aside_.add(r, for_end);
+    return {};
   }
 
   // A device that no filter supports, such as /dev/null on some systems; or a terminal. EPERM is epoll's
@@ -268,9 +278,7 @@ class kqueue_backend : public detail::ready_list {
       return {};
     }
     if (r.interest.mode == trigger::edge) return refused;
-    if (const failure failed = aside_.reserve(r.handle, native_handle())) return failed;
-    put_aside(r, 0, false);
-    return {};
+    return put_aside(r, 0, false);
   }
 
   void take_back(registration& r, event_bits filters) noexcept {
@@ -351,10 +359,9 @@ class kqueue_backend : public detail::ready_list {
     // what is true.
     const short truth = detail::polled(r.handle);
     const bool is_true = (truth & (POLLHUP | POLLERR)) != 0;
-    if (r.attached && r.interest.mode != trigger::edge && (is_requested ? !is_true : is_true)) {
-      put_aside(r, slot::watched(r), is_true);
-      return 0;
-    }
+    const bool is_better_aside = is_requested ? !is_true : is_true;
+    if (r.attached && r.interest.mode != trigger::edge && is_better_aside)
+      if (!put_aside(r, slot::watched(r), is_true)) return 0;
     if (is_true) return is_requested ? bits : detail::mask_bits::of(event::error);
     return is_requested && (truth & POLLOUT) != 0 ? detail::mask_bits::of(event::write) : 0;
   }

@@ -40,8 +40,10 @@ class kqueue_aside {
   // Room for a number and the queue's, and as many entries as there can be descriptors up to them.
   bool has_room(native_handle_type handle) const noexcept { return handle < room_; }
   failure reserve(native_handle_type handle, native_handle_type queue) noexcept {
-    const native_handle_type highest = handle < queue ? queue : handle;
+    native_handle_type highest = handle < queue ? queue : handle;
     if (has_room(highest)) return {};
+    const native_handle_type half_more = room_ + room_ / 2;
+    if (highest < half_more) highest = half_more;
     if (const failure failed = select_.reserve(static_cast<std::size_t>(highest) + 1, 0, highest))
       return failed;
     room_ = highest + 1;

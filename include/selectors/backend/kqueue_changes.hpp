@@ -40,9 +40,10 @@ inline registration* token_of(const kernel_event& e) noexcept {
 //   read          EVFILT_READ
 //   write         EVFILT_WRITE
 //   priority      EVFILT_EXCEPT with NOTE_OOB, on macOS, OpenBSD and DragonFly
-//   read_hangup   EVFILT_READ for its EV_EOF alone, where `read` is not requested: a low-water mark that no data reaches
-//                 (NOTE_LOWAT), and EV_CLEAR, so that data which the filter reports nevertheless (the pipes of most
-//                 kernels know no such mark) wakes a wait once for each write and never makes it spin
+//   read_hangup   EVFILT_READ for its EV_EOF alone, where `read` is not requested: a low-water mark that no
+//                 data reaches (NOTE_LOWAT), and EV_CLEAR, so that data which the filter reports nevertheless
+//                 (the pipes of most kernels know no such mark) wakes a wait once for each write and never
+//                 makes it spin
 //
 inline constexpr event_bits read_filter = mask_bits::of(event::read);
 inline constexpr event_bits write_filter = mask_bits::of(event::write);
