@@ -17,7 +17,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
-#include <iostream>
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -84,7 +84,7 @@ class worker {
 
   void welcome(client one) {
     if (!one.socket) return void(is_over_ = true);
-    if (options_.verbose) std::cerr << one.name + " came to " + std::to_string(number_) + "\n";
+    if (options_.verbose) std::fprintf(stderr, "%s came to %zu\n", one.name.c_str(), number_);
     std::error_code refused;
     sel_.register_(event::read, std::move(one), refused);
     if (refused) --clients_;

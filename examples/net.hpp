@@ -169,7 +169,7 @@ inline socket listen(const std::string& host, const std::string& port,
     else if (::listen(made.native_handle(), SOMAXCONN) != 0)
       refused = {"listen", os::last_error()};
     else
-      return os::keep_alive(made.native_handle()), std::move(made);
+      return os::prepare_connections(made.native_handle()), std::move(made);
   }
   throw std::system_error(refused.second, std::system_category(), refused.first + " " + host + ":" + port);
 }

@@ -62,9 +62,11 @@ inline bool claim_port(handle socket) noexcept {
 }
 
 // A peer that vanished without a word (no power, no network) is noticed after 60 + 3 * 10 seconds. Accepted sockets
-// inherit this from the listening one, socket(7) and tcp(7), so that it costs a connection no system call.
-inline void keep_alive(handle listening) noexcept {
+// inherit this from the listening one, socket(7) and tcp(7), so that it costs a connection no system call. What is sent
+// does not wait for the acknowledgement of what was sent before (TCP_NODELAY): all that is ready is sent by one call.
+inline void prepare_connections(handle listening) noexcept {
   const int on = 1;
+  ::setsockopt(listening, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   ::setsockopt(listening, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 #if defined(TCP_KEEPIDLE) && defined(TCP_KEEPINTVL) && defined(TCP_KEEPCNT)
   const int idle = 60, interval = 10, probes = 3;

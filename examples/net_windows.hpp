@@ -67,8 +67,9 @@ inline bool claim_port(handle socket) noexcept {
 
 // A peer that vanished without a word is noticed after the system's default, two hours. Accepted sockets inherit this
 // from the listening one.
-inline void keep_alive(handle listening) noexcept {
+inline void prepare_connections(handle listening) noexcept {
   const BOOL on = TRUE;
+  ::setsockopt(listening, IPPROTO_TCP, TCP_NODELAY, reinterpret_cast<const char*>(&on), sizeof on);
   ::setsockopt(listening, SOL_SOCKET, SO_KEEPALIVE, reinterpret_cast<const char*>(&on), sizeof on);
 }
 

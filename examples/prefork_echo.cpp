@@ -18,6 +18,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <cstdio>
 #include <exception>
 #include <iostream>
 #include <optional>
@@ -66,7 +67,8 @@ class server {
 
   void accept() {
     acceptor_.accept_some(sel_, [this](net::socket peer, std::string name) {
-      if (options_.verbose) std::cerr << name + " came to " + std::to_string(::getpid()) + "\n";
+      if (options_.verbose)
+        std::fprintf(stderr, "%s came to %d\n", name.c_str(), static_cast<int>(::getpid()));
       std::error_code refused;
       sel_.register_(event::read, std::move(peer), refused);
     });
