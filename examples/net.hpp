@@ -13,6 +13,7 @@
 #include "net_posix.hpp"
 #endif
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <concepts>
@@ -66,7 +67,7 @@ inline received receive(const socket& from, std::span<char> buffer) {
   return {status::end, {}};
 }
 
-// Bytes on their way out. Gives its memory back whenever it has sent them all.
+// Bytes on their way out. Gives its memory back whenever it has sent them all, unless it is little.
 class backlog {
  public:
   std::size_t size() const noexcept { return bytes_.size() - sent_; }
@@ -75,14 +76,11 @@ class backlog {
   // All or nothing. Throws std::bad_alloc.
   void append(std::string_view more) { bytes_ += more; }
   void append(std::initializer_list<std::string_view> parts, std::string_view end = {}) {
-    const std::size_t before = bytes_.size();
-    try {
-      for (const std::string_view part : parts) bytes_ += part;
-      bytes_ += end;
-    } catch (...) {
-      bytes_.resize(before);
-      throw;
-    }
+    std::size_t needed = bytes_.size() + end.size();
+    for (const std::string_view part : parts) needed += part.size();
+    if (needed > bytes_.capacity()) bytes_.reserve((std::max)(needed, 2 * bytes_.capacity()));
+    for (const std::string_view part : parts) bytes_ += part;
+    bytes_ += end;
   }
 
   // As much as the socket takes. An end means that nobody will ever read it.
@@ -96,7 +94,10 @@ class backlog {
       }
       sent_ += static_cast<std::size_t>(size);
     }
-    bytes_ = std::string();
+    if (bytes_.capacity() > 1024)
+      bytes_ = std::string();
+    else
+      bytes_.clear();
     sent_ = 0;
     return status::done;
   }
