@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Keeps programs running: `supervisor COMMAND...`, each for /bin/sh. One that ends is started again, at most once a second;
-// Ctrl-C or SIGTERM ends them all, and what has not ended five seconds later is killed.
+// Keeps programs running: `supervisor COMMAND...`, each for /bin/sh. One that ends is started again, at most
+// once a second; Ctrl-C or SIGTERM ends them all, and what has not ended five seconds later is killed.
 
 #include <selectors/child_exit.hpp>
 #include <selectors/selectors.hpp>

@@ -59,36 +59,41 @@ using child_watch = sigchld_watch;
 
 }  // namespace detail
 
-/// The end of a child process as an event: a pollable that is readable once the child has ended. Use it by the name
-/// `child_exit`.
+/// The end of a child process as an event: a pollable that is readable once the child has ended. Use it by
+/// the name `child_exit`.
 ///
-///     selectors::child_exit child(pid);      // of fork(2), posix_spawn(3), popen…
+///     selectors::child_exit child(pid);      // of fork(2) or posix_spawn(3)
 ///     sel.register_(child, event::read);
 ///     …
 ///     if (const std::optional<int> status = child.reap()) std::cout << WEXITSTATUS(*status);
 ///
-/// By pidfd_open(2) on Linux, and EVFILT_PROC of kqueue(2) on macOS and the BSDs. Where the system has neither (before Linux 5.3,
-/// or in a sandbox that forbids it), by a handler of SIGCHLD: it calls the program's own handler besides, if there is one, and
-/// looks at each child that is watched, so each end costs as many system calls as there are children, and a SIGCHLD that
-/// every thread blocks is not noticed. A program that sets its own handler of SIGCHLD later calls the one that it replaces.
+/// By pidfd_open(2) on Linux, and EVFILT_PROC of kqueue(2) on macOS and the BSDs. Where the system has
+/// neither (before Linux 5.3, or in a sandbox that forbids it), by a handler of SIGCHLD: it calls the
+/// program's own handler besides, if there is one, and looks at each child that is watched, so each end costs
+/// as many system calls as there are children, and a SIGCHLD that every thread blocks is not noticed. A
+/// program that sets its own handler of SIGCHLD later calls the one that it replaces.
 ///
-/// It does not own the child: its destructor neither waits nor kills. The child remains a zombie until somebody waits
-/// for it: `reap`, or waitpid(2) by the program. Do not wait for it elsewhere while you use this (waitpid(-1), SIGCHLD
-/// ignored: children leave no status then, wait(2)); if it happens, `reap` says so once.
+/// It does not own the child: its destructor neither waits nor kills. The child remains a zombie until
+/// somebody waits for it: `reap`, or waitpid(2) by the program. Do not wait for it elsewhere while you use
+/// this (waitpid(-1), SIGCHLD ignored: children leave no status then, wait(2)); if it happens, `reap` says so
+/// once.
 ///
-/// Move-only. The handle stays the same when it is moved, and is close-on-exec. A moved-from object, or one that failed to
-/// open, has no handle and no child: `reap` returns nothing, `kill` false. One thread at a time uses an object.
+/// Move-only. The handle stays the same when it is moved, and is close-on-exec. A moved-from object, or one
+/// that failed to open, has no handle and no child: `reap` returns nothing, `kill` false. One thread at a
+/// time uses an object.
 ///
 /// After fork(2), in a child: the processes that its parent watches are not its children. `reap` reports
-/// no_child_process once and is silent afterwards, `kill` returns false, destruction is as usual; the parent notices nothing.
+/// no_child_process once and is silent afterwards, `kill` returns false, destruction is as usual; the parent
+/// notices nothing. Unregister the copy there before a selector that has it is reopened.
 template <class Watch>
 class basic_child_exit {
  public:
 #if SELECTORS_EXCEPTIONS
   /// Watches the child with this process id: alive, or ended and not yet waited for.
   ///
-  /// Throws std::system_error: EINVAL if `pid` is not positive; ECHILD (std::errc::no_child_process) if it is no child of this
-  /// process, or has been waited for; EMFILE, ENFILE, ENOMEM. Three system calls, no allocation (SIGCHLD: one).
+  /// Throws std::system_error: EINVAL if `pid` is not positive; ECHILD (std::errc::no_child_process) if it is
+  /// no child of this process, or has been waited for; EMFILE, ENFILE, ENOMEM. Three system calls, no
+  /// allocation (SIGCHLD: one).
   template <class = void>
   explicit basic_child_exit(pid_t pid) {
     if (const failure failed = open(pid)) detail::raise(failed, "child_exit");
@@ -113,12 +118,13 @@ class basic_child_exit {
   ~basic_child_exit() = default;
 
 #if SELECTORS_EXCEPTIONS
-  /// Waits for the child if it has ended: its status, as waitpid(2) describes it (WIFEXITED, WEXITSTATUS, WIFSIGNALED,
-  /// WTERMSIG…), and no zombie is left. Empty while it is running or stopped. The status is taken once: afterwards the result is
-  /// always empty, and the handle is never readable again, nor need it be unregistered before the object is destroyed.
+  /// Waits for the child if it has ended: its status, as waitpid(2) describes it (WIFEXITED, WEXITSTATUS,
+  /// WIFSIGNALED, WTERMSIG…), and no zombie is left. Empty while it is running or stopped. The status is
+  /// taken once: afterwards the result is always empty, and the handle is never readable again, nor need it
+  /// be unregistered before the object is destroyed.
   ///
-  /// Throws std::system_error with ECHILD (std::errc::no_child_process), once, if somebody else has waited for the child: then
-  /// its status is lost. Does not wait. At most three system calls.
+  /// Throws std::system_error with ECHILD (std::errc::no_child_process), once, if somebody else has waited
+  /// for the child: then its status is lost. Does not wait. At most three system calls.
   template <class = void>
   std::optional<int> reap() {
     failure failed;
@@ -135,12 +141,14 @@ class basic_child_exit {
     return status;
   }
 
-  /// The child's process id, also after it has been reaped, when it may be somebody else's; 0 without a child.
+  /// The child's process id, also after it has been reaped, when it may be somebody else's; 0 without a
+  /// child.
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
-  /// Sends the child a signal; 0 sends none and only asks. False after `reap` has reported the end, in a child process, or
-  /// with errno as kill(2) sets it. With a pidfd no other process can be hit (pidfd_send_signal(2)), whoever has waited for
-  /// the child; without one, only if another thread waits for it at the same moment.
+  /// Sends the child a signal; 0 sends none and only asks. False after `reap` has reported the end, in a
+  /// child process, or with errno as kill(2) sets it. With a pidfd no other process can be hit
+  /// (pidfd_send_signal(2)), whoever has waited for the child; without one, only if another thread waits for
+  /// it at the same moment.
   bool kill(int signal) noexcept {
     if (!is_told_ && process_.is_current()) return watch_.kill(pid_, signal);
     errno = ESRCH;

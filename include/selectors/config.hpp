@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#if __cplusplus < 202002L && (!defined(_MSVC_LANG) || _MSVC_LANG < 202002L)
+#error "selectors needs C++20: compile with -std=c++20 (MSVC: /std:c++20)"
+#include "selectors needs C++20"  // no such file, which ends the compilation before hundreds of other errors
+#endif
+
 // The only file that asks which operating system and which compiler options these are.
 //
 // SELECTORS_HAS_EPOLL, _KQUEUE, _POLL and _SELECT are public: always defined, 0 or 1. The rest is the library's own:
@@ -12,6 +17,7 @@
 //
 //   SELECTORS_HAS_KERNEL_KQUEUE   kqueue(2) is the kernel's own: it forgets what is closed, no child inherits it, and
 //                                 dup2(2) moves it
+//   SELECTORS_KQUEUE_MISSES_LISTEN    a socket that is watched before listen(2) never reports a connection
 //   SELECTORS_POLL_REFUSES_FILES      poll(2) takes neither devices nor directories
 //   SELECTORS_SELECT_EXCEPTS_FILES    select(2) calls every file exceptional, as POSIX says
 //   SELECTORS_PSELECT_HAS_TWO_NAMES   pselect(2) takes no descriptor beyond FD_SETSIZE, but another of its names does
@@ -89,6 +95,20 @@
 #define SELECTORS_HAS_KERNEL_KQUEUE (!SELECTORS_LIBKQUEUE)
 #else
 #define SELECTORS_HAS_KERNEL_KQUEUE SELECTORS_HAS_KQUEUE
+#endif
+
+// uipc_socket.c, soo_kqfilter, of NetBSD, OpenBSD and DragonFly. The double of the tests behaves in all ways there are.
+#if defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__) || defined(SELECTORS_LIBKQUEUE)
+#define SELECTORS_KQUEUE_MISSES_LISTEN SELECTORS_HAS_KERNEL_KQUEUE
+#else
+#define SELECTORS_KQUEUE_MISSES_LISTEN 0
+#endif
+
+// epoll_pwait2(2) can be done without, in milliseconds: where a sandbox kills who calls it (Android 8 to 14).
+#if defined(SELECTORS_NO_EPOLL_PWAIT2)
+#define SELECTORS_USES_EPOLL_PWAIT2 0
+#else
+#define SELECTORS_USES_EPOLL_PWAIT2 1
 #endif
 
 // With -fno-exceptions only the error_code forms of the interface exist.

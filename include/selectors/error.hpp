@@ -23,8 +23,8 @@ namespace selectors {
 enum class errc {
   already_registered = 1,  ///< the handle is registered with this selector      (file_exists)
   not_registered,          ///< the handle, or this key, is not                  (no_such_file_or_directory)
-  invalid_events,  ///< requested what is only ever reported, priority exclusively, or what the backend does not
-                   ///< have                                             (invalid_argument)
+  invalid_events,   ///< requested what is only ever reported, priority exclusively, or what the backend lacks
+                    ///<                                                  (invalid_argument)
   invalid_handle,   ///< a negative handle                                (bad_file_descriptor)
   invalid_timeout,  ///< not a number                                     (invalid_argument)
   closed,           ///< the selector is closed, moved from, or was never opened (bad_file_descriptor)

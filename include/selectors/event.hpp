@@ -8,16 +8,17 @@
 
 namespace selectors {
 
-/// What can be true of a handle. `read`, `write` and `priority` may be asked for, and are reported; `error`,
-/// `hangup` and `read_hangup` are only ever reported, beside those they raise. The values are distinct bits,
-/// equal to those of poll(2) wherever poll(2) has them in this order.
+/// What a handle can be ready for, and what can happen to it. `read`, `write` and `priority` can be
+/// requested; `read_hangup` can be requested by itself where the backend can tell it (requestable_events);
+/// `error` and `hangup` are output only. The values are distinct bits; `read`, `priority`, `write`, `error`
+/// and `hangup` equal those of poll(2) on Linux.
 enum class event : std::uint8_t {
-  read = 1,          ///< a read, an accept or the end of the stream would not block
-  priority = 2,      ///< something exceptional to read, such as TCP's out-of-band byte
-  write = 4,         ///< a write would not block, or a connect has ended
-  error = 8,         ///< an error is pending; also raises the read, write and priority that were asked for
-  hangup = 16,       ///< both directions are shut down; raises the same
-  read_hangup = 32,  ///< the peer has shut down its sending side; comes only with a `read` that was asked for
+  read = 1,          ///< a read or an accept would not block, or the stream has ended
+  priority = 2,      ///< something exceptional can be read, such as TCP's out-of-band byte
+  write = 4,         ///< a write would not block, or a connect has completed or failed
+  error = 8,         ///< an error is pending; also raises the requested read, write and priority
+  hangup = 16,       ///< both directions are shut down; raises the same events
+  read_hangup = 32,  ///< the peer has shut down its sending side; with `read`, or requested by itself
 };
 
 namespace detail {
@@ -92,7 +93,7 @@ class event_mask {
   return text;
 }
 
-/// Writes `to_string(mask)`, padded as the stream asks.
+/// Writes `to_string(mask)`, padded to the width of the stream.
 template <class Char, class Traits>
 std::basic_ostream<Char, Traits>& operator<<(std::basic_ostream<Char, Traits>& out, event_mask mask) {
   std::basic_string<Char, Traits> wide;
@@ -100,18 +101,17 @@ std::basic_ostream<Char, Traits>& operator<<(std::basic_ostream<Char, Traits>& o
   return out << wide;
 }
 
-/// When a readiness that was asked for is reported.
+/// When requested events are reported.
 enum class trigger : std::uint8_t {
-  level,   ///< as long as it lasts
+  level,   ///< as long as the handle is ready
   edge,    ///< once for each change, and again after `modify`     (epoll, kqueue)
   oneshot  ///< once, then nothing until `modify`                  (every backend)
 };
 
-/// Events with the trigger mode in which they are wanted, in its type, so that asking a backend for what it
-/// does not have is an error of the compiler. Made by `edge`, `oneshot` and `exclusive`; a plain event_mask
-/// is the rest.
+/// Events plus a trigger mode in the type, so that a mode that a backend does not support is a compile-time
+/// error. Made by `edge`, `oneshot` and `exclusive`; a plain event_mask is level-triggered and not exclusive.
 template <trigger Mode, bool Exclusive = false>
-  requires(Mode != trigger::oneshot || !Exclusive)  // EINVAL in epoll_ctl(2): no such thing exists
+  requires(Mode != trigger::oneshot || !Exclusive)  // EINVAL, epoll_ctl(2)
 class interest {
  public:
   static constexpr trigger mode = Mode;
@@ -127,15 +127,15 @@ class interest {
   event_mask events_;
 };
 
-/// Report each change once: read or write until the call would block, or nothing more is heard.
+/// Reports each change once: read or write until it would block, or no further event comes.
 [[nodiscard]] constexpr auto edge(event_mask events) noexcept { return interest<trigger::edge>(events); }
 
-/// Report once, then keep silent until `modify`.
+/// Reports once, then nothing until `modify`.
 [[nodiscard]] constexpr auto oneshot(event_mask events) noexcept {
   return interest<trigger::oneshot>(events);
 }
 
-/// Of several selectors that watch one handle, wake at least one and usually not all: for a listener shared
+/// Of several selectors that watch one handle, wakes at least one and usually not all: for a listener shared
 /// by threads or processes. Takes `read` and `write` only (EPOLLEXCLUSIVE, epoll_ctl(2)).
 [[nodiscard]] constexpr auto exclusive(event_mask events) noexcept {
   return interest<trigger::level, true>(events);
@@ -147,7 +147,7 @@ class interest {
 struct a_oneshot_interest_cannot_be_exclusive {};
 a_oneshot_interest_cannot_be_exclusive exclusive(interest<trigger::oneshot>) = delete;
 
-/// An interest of any kind, as a value: what a registration carries and a backend reads.
+/// An interest with its trigger mode as a value: what a registration carries and a backend reads.
 struct any_interest {
   event_mask events;
   trigger mode = trigger::level;
@@ -156,8 +156,8 @@ struct any_interest {
   constexpr any_interest() noexcept = default;
   constexpr any_interest(event_mask mask) noexcept : events(mask) {}
   template <trigger Mode, bool Exclusive>
-  constexpr any_interest(interest<Mode, Exclusive> what) noexcept
-      : events(what.events()), mode(Mode), exclusive(Exclusive) {}
+  constexpr any_interest(interest<Mode, Exclusive> from) noexcept
+      : events(from.events()), mode(Mode), exclusive(Exclusive) {}
 
   friend constexpr bool operator==(any_interest, any_interest) noexcept = default;
 };

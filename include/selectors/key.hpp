@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/backend/concept.hpp>
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/registration.hpp>
 
 #include <cstddef>
 #include <new>
+#include <type_traits>
 #include <utility>
 
 namespace selectors {
@@ -25,7 +25,7 @@ class basic_key : record {
 
   /// The registered handle.
   [[nodiscard]] native_handle_type handle() const noexcept { return record::handle; }
-  /// What was asked for; empty while paused.
+  /// The requested events; empty while paused.
   [[nodiscard]] event_mask events() const noexcept { return record::interest.events; }
 
  private:
@@ -37,23 +37,38 @@ class basic_key : record {
   ~basic_key() = default;
 };
 
-// The only one that makes keys, and turns them into what the core and the backends know of them, and back.
+// Makes keys, and converts between a key and its record, which is all that the core and the backends know of
+// it.
 struct key_access {
   static record& record_of(basic_key& key) noexcept { return key; }
   static const record& record_of(const basic_key& key) noexcept { return key; }
   template <class Key>
   static Key& key_of(record& r) noexcept {
-    return static_cast<Key&>(static_cast<basic_key&>(r));
+    return *pointer_to<Key>(r);
+  }
+  // The address of the record: that of the key might be taken by an operator& from the namespace of its data.
+  template <class Key>
+  static Key* pointer_to(record& r) noexcept {
+    return static_cast<Key*>(static_cast<basic_key*>(&r));
   }
 
   template <class Key>
   static record* create(void* memory) noexcept {
     return ::new (memory) Key;
   }
-  // In place: what converts to Data by returning one need not even be movable.
+  // As `Data d = from;`: explicit constructors and conversions are not considered. In place: a Data that is
+  // returned by a conversion operator need not be movable.
   template <class Data, class From>
   static void construct_data(selector_key<Data>& key, From&& from) {
-    ::new (static_cast<void*>(&key.storage_)) Data(static_cast<Data>(std::forward<From>(from)));
+    void* const memory = &key.storage_;
+    if constexpr (std::is_scalar_v<Data> && std::is_scalar_v<std::remove_cvref_t<From>>)
+      ::new (memory) Data(static_cast<Data>(from));  // the same, but a narrowing is no warning here
+    else
+      ::new (memory) Data(key_access::converted<std::remove_cv_t<Data>>(std::forward<From>(from)));
+  }
+  template <class Data, class From>
+  static Data converted(From&& from) {
+    return std::forward<From>(from);
   }
   template <class Data>
   static void construct_data(selector_key<Data>& key) {
@@ -67,13 +82,15 @@ struct key_access {
 
 }  // namespace detail
 
-/// One registration: the handle, what was asked for, and the data given with it. Made by a selector, neither
-/// copied nor moved; a reference to it is valid while it is registered and, to `data()` above all, until the
-/// `select` after that.
+/// One registration: the handle, the requested events, and the data given with it. Made by a selector,
+/// neither copied nor moved. References to it and its data stay valid until the first `select` or `reopen`
+/// after it is unregistered.
 template <class Data>
 class selector_key : public detail::basic_key {
  public:
+  /// The data: the caller's to read, change and move from.
   [[nodiscard]] Data& data() noexcept { return data_; }
+  /// As above, of a constant key.
   [[nodiscard]] const Data& data() const noexcept { return data_; }
 
  private:
@@ -85,11 +102,11 @@ class selector_key : public detail::basic_key {
 
   union {
     Data data_;
-    std::byte storage_;  // where it is made
+    std::byte storage_;  // the address where data_ is constructed
   };
 };
 
-/// A key that carries nothing.
+/// A key without data.
 template <>
 class selector_key<void> : public detail::basic_key {
   friend struct detail::key_access;
@@ -97,7 +114,7 @@ class selector_key<void> : public detail::basic_key {
   ~selector_key() = default;
 };
 
-/// What a loop over a ready range gets: a key, and what of it is ready.
+/// An entry of a ready range: a key, and the events for which it is ready.
 template <class Data>
 struct ready_event {
   selector_key<Data>& key;

@@ -3,6 +3,7 @@
 
 #include <selectors/core/handle_table.hpp>
 #include <selectors/key.hpp>
+#include <selectors/registration.hpp>
 
 #include <cstddef>
 #include <iterator>
@@ -10,8 +11,9 @@
 
 namespace selectors::detail {
 
-// Goes over the registered keys by handle. It holds a position in the table and no key, so any key may be
-// unregistered meanwhile.
+/// A forward iterator over the registered keys, by handle. Any key may be modified or unregistered while it
+/// is used: at a key that was unregistered it stays valid as long as the key lives, until the next select, and
+/// goes on from there. What is registered meanwhile may be missed.
 template <class Key>
 class key_iterator {
  public:
@@ -22,18 +24,21 @@ class key_iterator {
   using reference = Key&;
 
   key_iterator() noexcept = default;
-  key_iterator(const handle_table& keys, std::size_t from) noexcept
-      : keys_(&keys), position_(keys.next(from)) {}
+  key_iterator(const handle_table& keys, std::size_t from) noexcept : keys_(&keys) { go_to(from); }
   operator key_iterator<const Key>() const noexcept
     requires(!std::is_const_v<Key>)
   {
-    return {*keys_, position_};
+    key_iterator<const Key> same;
+    same.keys_ = keys_;
+    same.position_ = position_;
+    same.record_ = record_;
+    return same;
   }
 
-  reference operator*() const noexcept { return key_access::key_of<value_type>(keys_->at(position_)); }
-  pointer operator->() const noexcept { return &**this; }
+  reference operator*() const noexcept { return key_access::key_of<value_type>(*record_); }
+  pointer operator->() const noexcept { return key_access::pointer_to<value_type>(*record_); }
   key_iterator& operator++() noexcept {
-    position_ = keys_->next(position_ + 1);
+    go_to(position_ + 1);
     return *this;
   }
   key_iterator operator++(int) noexcept {
@@ -46,7 +51,16 @@ class key_iterator {
   }
 
  private:
+  template <class>
+  friend class key_iterator;
+
+  void go_to(std::size_t from) noexcept {
+    position_ = keys_->next(from);
+    record_ = position_ == handle_table::none ? nullptr : &keys_->at(position_);
+  }
+
   const handle_table* keys_ = nullptr;
+  record* record_ = nullptr;  // the table may have another one by now, or none
   std::size_t position_ = handle_table::none;
 };
 

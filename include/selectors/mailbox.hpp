@@ -2,8 +2,8 @@
 #pragma once
 
 #include <selectors/config.hpp>
+#include <selectors/detail/posted_queue.hpp>
 #include <selectors/detail/raise.hpp>
-#include <selectors/detail/short_lock.hpp>
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/os/fork.hpp>
@@ -15,8 +15,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
-#include <memory>
-#include <new>
 #include <system_error>
 #include <thread>
 #include <type_traits>
@@ -34,20 +32,6 @@ using process_name = const std::uint32_t*;
 inline bool is_this_process(process_name name) noexcept {
   return name != nullptr && process_stamp::is_current(name);
 }
-
-// What a mailbox keeps its values in: they stay where they were posted to, so that each is moved once.
-template <class T>
-struct mailbox_chunk {
-  static constexpr std::size_t size = 2048;  // for small values: of 8 bytes some 250
-  static constexpr std::size_t header = 2 * sizeof(void*);
-  static constexpr std::size_t capacity = sizeof(T) < size - header ? (size - header) / sizeof(T) : 1;
-
-  T* slot(std::size_t index) noexcept { return reinterpret_cast<T*>(slots) + index; }
-
-  mailbox_chunk* next;
-  std::size_t destroyed;  // how many of the values
-  alignas(T) std::byte slots[capacity * sizeof(T)];
-};
 
 }  // namespace detail
 
@@ -80,7 +64,7 @@ class mailbox {
   static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_destructible_v<T>,
                 "a mailbox needs a T that moves and is destroyed without throwing");
 
-  using chunk = detail::mailbox_chunk<T>;
+  using queue = detail::posted_queue<T>;
 
  public:
   using value_type = T;
@@ -168,63 +152,22 @@ class mailbox {
     return {};
   }
   SELECTORS_COLD failure adopt() noexcept;
-  void abandon() noexcept;
 
-  // ---- posting, under the lock ----
-
-  // How many values fit without an allocation, wherever in a chunk the first of them lies.
-  static constexpr std::size_t room_of(std::size_t chunks) noexcept {
-    return chunks == 0 ? 0 : (chunks - 1) * chunk::capacity + 1;
-  }
-  bool has_room() const noexcept {
-    return posted_ + reserved_ - destroyed_.load(std::memory_order_relaxed) < room_ && available_ > reserved_;
-  }
-  failure lock_with_room() noexcept {
-    if (!is_own())
-      if (const failure failed = adopt()) return failed;
-    if (!lock_.lock()) return failure::system("lock", EDEADLK);
-    return has_room() ? failure() : grow();
-  }
-  SELECTORS_COLD failure grow() noexcept;
+  // ---- posting ----
 
   template <class D>
   failure try_post(D&& value) noexcept(std::is_nothrow_constructible_v<T, D>);
   template <class D>
   failure convert_and_post(D&& value) noexcept(std::is_nothrow_constructible_v<T, D>);
-  void put_and_unlock(T&& value) noexcept;
-  void begin_chunk() noexcept;
   void announce_and_unlock() noexcept;
-
-  // ---- taking ----
-
-  bool is_before(std::size_t limit) const noexcept {
-    return static_cast<std::ptrdiff_t>(limit - reached_) > 0;
-  }
-  T* reach(chunk*& from) noexcept;
-  void destroy(T* value, chunk* of) noexcept;
-  SELECTORS_COLD void recycle(chunk* emptied) noexcept;
   void put_back() noexcept;
 
-  // The posters' words, guarded by the lock, and the taker's, in cache lines of their own.
-  alignas(64) detail::short_lock lock_;
   std::atomic<detail::process_name> process_{nullptr};  // which it belongs to; null: none
   bool is_announced_ = false;  // since the last `take`: the handle is readable, or a thread makes it so
-  chunk* tail_ = nullptr;
-  std::size_t filled_ = chunk::capacity;  // of the tail
-  std::size_t posted_ = 0;                // how many, ever
-  std::size_t reserved_ = 0;              // slots for values that are being converted
-  std::size_t available_ = 0;             // slots free in the tail and the spare chunks
-  std::size_t chunks_ = 0;
-  std::size_t room_ = 0;
-  chunk* spare_ = nullptr;
   std::atomic<std::uint32_t> announcing_{0};            // threads about to notify
   std::atomic<detail::process_name> adopter_{nullptr};  // in which a thread makes it its process's own
-
-  alignas(64) chunk* head_ = nullptr;
-  std::size_t head_index_ = 0;
-  std::size_t reached_ = 0;                // how many, ever
-  std::atomic<std::size_t> destroyed_{0};  // how many, ever; written by the taker alone
   wakeup wake_;
+  queue queue_;  // destroyed first: what is in it may still ask for the handle
 };
 
 /// What `take` returns: a single-pass std::ranges::input_range of T&, with empty(). It is moved, not copied,
@@ -239,8 +182,8 @@ class mailbox<T>::taken {
     using difference_type = std::ptrdiff_t;
 
     iterator() noexcept = default;
-    T& operator*() const noexcept { return *of_->value_; }
-    T* operator->() const noexcept { return of_->value_; }
+    T& operator*() const noexcept { return *of_->at_.value; }
+    T* operator->() const noexcept { return of_->at_.value; }
     iterator& operator++() noexcept {
       of_->step();
       return *this;
@@ -250,7 +193,7 @@ class mailbox<T>::taken {
 
    private:
     friend taken;
-    bool is_over() const noexcept { return of_->value_ == nullptr; }
+    bool is_over() const noexcept { return of_->at_.value == nullptr; }
     explicit iterator(taken* of) noexcept : of_(of) {}
     taken* of_ = nullptr;
   };
@@ -258,27 +201,26 @@ class mailbox<T>::taken {
   taken(taken&& other) noexcept { *this = std::move(other); }
   taken& operator=(taken&& other) noexcept {
     std::swap(box_, other.box_);
-    std::swap(value_, other.value_);
-    std::swap(chunk_, other.chunk_);
+    std::swap(at_, other.at_);
     std::swap(limit_, other.limit_);
     std::swap(process_, other.process_);
     return *this;
   }
   ~taken() {
     if (!is_valid()) return;
-    if (value_ != nullptr) box_->destroy(std::exchange(value_, nullptr), chunk_);
-    if (box_->is_before(limit_)) box_->put_back();
+    if (at_.value != nullptr) box_->queue_.destroy(std::exchange(at_, {}));
+    if (box_->queue_.is_before(limit_)) box_->put_back();
   }
 
   /// The first value that no loop has reached yet.
   [[nodiscard]] iterator begin() noexcept {
-    if (value_ == nullptr) step();
+    if (at_.value == nullptr) step();
     return iterator(this);
   }
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
   /// Whether there is no value at which the loop stands or which it has still to reach.
   [[nodiscard]] bool empty() const noexcept {
-    return value_ == nullptr && !(is_valid() && box_->is_before(limit_));
+    return at_.value == nullptr && !(is_valid() && box_->queue_.is_before(limit_));
   }
 
  private:
@@ -292,16 +234,16 @@ class mailbox<T>::taken {
 
   // The value is let go of before its destructor runs, which may do with the mailbox what it likes.
   void step() noexcept {
-    T* const last = std::exchange(value_, nullptr);
+    const typename queue::place last = at_;
+    at_.value = nullptr;
     if (!is_valid()) return;
-    if (last != nullptr) box_->destroy(last, chunk_);
-    if (box_->is_before(limit_)) value_ = box_->reach(chunk_);
+    if (last.value != nullptr) box_->queue_.destroy(last);
+    if (box_->queue_.is_before(limit_)) at_ = box_->queue_.reach();
   }
 
   mailbox* box_ = nullptr;
-  T* value_ = nullptr;  // at which the loop stands
-  chunk* chunk_ = nullptr;
-  std::size_t limit_ = 0;  // of all that was ever posted, where this range ends
+  typename queue::place at_{};  // where the loop stands
+  std::size_t limit_ = 0;       // of all that was ever posted, where this range ends
   detail::process_name process_ = nullptr;
 };
 
@@ -309,13 +251,13 @@ class mailbox<T>::taken {
 
 template <class T>
 mailbox<T>::~mailbox() {
-  if (!is_own()) return;  // a child's copy: what is in it is the parent's
+  if (!is_own()) {  // a child's copy: what is in it is the parent's; or it has never opened
+    queue_.abandon();
+    return;
+  }
   process_.store(nullptr, std::memory_order_relaxed);
-  if (lock_.lock()) lock_.unlock();  // the posts that have the lock are in
+  if (queue_.lock()) queue_.unlock();  // the posts that have the lock are in
   while (announcing_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
-  for (chunk* in; reached_ != posted_;) std::destroy_at(reach(in));
-  for (chunk* chain : {head_, spare_})
-    while (chain != nullptr) delete std::exchange(chain, chain->next);
 }
 
 // The first thread of a child that comes here makes the mailbox anew; the others wait. `adopter_` names the
@@ -335,7 +277,9 @@ failure mailbox<T>::adopt() noexcept {
   }
   std::error_code error;
   if (!is_own()) {  // still: not adopted since that was looked at
-    abandon();
+    is_announced_ = false;
+    announcing_.store(0, std::memory_order_relaxed);
+    queue_.abandon();
     wake_.reopen(error);
     if (!error) process_.store(here.word(), std::memory_order_release);
   }
@@ -344,87 +288,45 @@ failure mailbox<T>::adopt() noexcept {
   return error == std::errc::not_enough_memory ? failure::memory() : failure::system("wakeup", error.value());
 }
 
-// Not even the chunks are freed: the thread that held the lock may have been in the midst of linking them.
-template <class T>
-void mailbox<T>::abandon() noexcept {
-  lock_.reset();
-  head_ = tail_ = spare_ = nullptr;
-  filled_ = chunk::capacity;
-  head_index_ = reached_ = posted_ = reserved_ = available_ = chunks_ = room_ = 0;
-  is_announced_ = false;
-  destroyed_.store(0, std::memory_order_relaxed);
-  announcing_.store(0, std::memory_order_relaxed);
-}
-
-// Memory is had without the lock, so that no thread waits for it. On failure the lock is not held.
-template <class T>
-failure mailbox<T>::grow() noexcept {
-  do {
-    lock_.unlock();
-    auto* const made = ::new (std::nothrow) chunk;
-    if (made == nullptr) return failure::memory();
-    (void)lock_.lock();
-    made->next = std::exchange(spare_, made);
-    available_ += chunk::capacity;
-    room_ = room_of(++chunks_);
-  } while (!has_room());
-  return {};
-}
-
 template <class T>
 template <class D>
 failure mailbox<T>::try_post(D&& value) noexcept(std::is_nothrow_constructible_v<T, D>) {
-  if (const failure failed = lock_with_room()) return failed;
+  if (!is_own())
+    if (const failure failed = adopt()) return failed;
+  if (!queue_.lock()) return failure::system("lock", EDEADLK);
+  if (const failure failed = queue_.make_room()) return failed;
   if constexpr (std::same_as<D, T>) {
-    put_and_unlock(std::move(value));
+    queue_.put(std::move(value));
+    announce_and_unlock();
     return {};
   } else {
     return convert_and_post(std::forward<D>(value));
   }
 }
 
-// A conversion runs without the lock, for it may take its time, throw, and use the mailbox; a slot is
-// reserved meanwhile. It may even fork: in the child nothing is reserved.
+// A conversion runs without the lock, for it may take its time, throw, and use the mailbox; room is reserved
+// meanwhile. It may even fork: in the child nothing is reserved.
 template <class T>
 template <class D>
 failure mailbox<T>::convert_and_post(D&& value) noexcept(std::is_nothrow_constructible_v<T, D>) {
   struct reservation {
     mailbox* of;
     ~reservation() {
-      if (of == nullptr || !of->is_own() || !of->lock_.lock()) return;
-      --of->reserved_;
-      of->lock_.unlock();
+      if (of == nullptr || !of->is_own() || !of->queue_.lock()) return;
+      of->queue_.give_back();
+      of->queue_.unlock();
     }
   };
-  ++reserved_;
-  lock_.unlock();
+  queue_.reserve();
+  queue_.unlock();
   reservation kept{this};
   T converted = static_cast<T>(std::forward<D>(value));
-  if (!is_own() || !lock_.lock()) return try_post(std::move(converted));
+  if (!is_own() || !queue_.lock()) return try_post(std::move(converted));
   kept.of = nullptr;
-  --reserved_;
-  put_and_unlock(std::move(converted));
-  return {};
-}
-
-template <class T>
-void mailbox<T>::put_and_unlock(T&& value) noexcept {
-  if (filled_ == chunk::capacity) begin_chunk();
-  ::new (static_cast<void*>(tail_->slot(filled_))) T(std::move(value));
-  ++filled_;
-  --available_;
-  ++posted_;
+  queue_.give_back();
+  queue_.put(std::move(converted));
   announce_and_unlock();
-}
-
-template <class T>
-void mailbox<T>::begin_chunk() noexcept {
-  chunk* const next = std::exchange(spare_, spare_->next);
-  next->next = nullptr;
-  next->destroyed = 0;
-  (tail_ == nullptr ? head_ : tail_->next) = next;
-  tail_ = next;
-  filled_ = 0;
+  return {};
 }
 
 // Without the lock, since to notify may wake a thread; counted, since the mailbox must not be destroyed
@@ -432,12 +334,12 @@ void mailbox<T>::begin_chunk() noexcept {
 template <class T>
 void mailbox<T>::announce_and_unlock() noexcept {
   if (is_announced_) {
-    lock_.unlock();
+    queue_.unlock();
     return;
   }
   is_announced_ = true;
   announcing_.fetch_add(1, std::memory_order_relaxed);
-  lock_.unlock();
+  queue_.unlock();
   wake_.notify();
   announcing_.fetch_sub(1, std::memory_order_release);
 }
@@ -446,59 +348,19 @@ void mailbox<T>::announce_and_unlock() noexcept {
 template <class T>
 auto mailbox<T>::take() noexcept -> taken {
   if (!is_own() && adopt()) return {};
-  if (lock_.is_held_by_this_thread()) return {};
+  if (queue_.is_locked_by_this_thread()) return {};
   wake_.reset();
-  if (!lock_.lock()) return {};
+  if (!queue_.lock()) return {};
   is_announced_ = false;
-  const std::size_t limit = posted_;
-  lock_.unlock();
+  const std::size_t limit = queue_.posted();
+  queue_.unlock();
   return {this, limit};
-}
-
-template <class T>
-T* mailbox<T>::reach(chunk*& from) noexcept {
-  if (head_index_ == chunk::capacity) {
-    head_ = head_->next;
-    head_index_ = 0;
-  }
-  ++reached_;
-  from = head_;
-  return std::launder(from->slot(head_index_++));
-}
-
-template <class T>
-void mailbox<T>::destroy(T* value, chunk* of) noexcept {
-  std::destroy_at(value);
-  if (++of->destroyed == chunk::capacity)
-    recycle(of);
-  else
-    destroyed_.store(destroyed_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-}
-
-// The last value is counted when the chunk can be used: else a poster would find room, but no chunk. The tail
-// starts over.
-template <class T>
-void mailbox<T>::recycle(chunk* emptied) noexcept {
-  const bool was_locked = !lock_.lock();  // a T's move constructor takes the step of a loop
-  if (emptied == head_) {
-    if (emptied != tail_) head_ = head_->next;
-    head_index_ = 0;
-  }
-  if (emptied == tail_) {
-    emptied->destroyed = 0;
-    filled_ = 0;
-  } else {
-    emptied->next = std::exchange(spare_, emptied);
-  }
-  available_ += chunk::capacity;
-  destroyed_.store(destroyed_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  if (!was_locked) lock_.unlock();
 }
 
 // Where the lock is held already, in a T's move constructor, the post that goes on announces.
 template <class T>
 void mailbox<T>::put_back() noexcept {
-  if (lock_.lock()) announce_and_unlock();
+  if (queue_.lock()) announce_and_unlock();
 }
 
 }  // namespace selectors

@@ -14,8 +14,9 @@
 
 namespace selectors::detail {
 
-// What a select found: a single-pass view of ready_event by value. The selector itself keeps the place, so
-// that the next select knows what a loop did not reach.
+/// What a select found: a view and single-pass input range of ready_event by value. The selector itself keeps
+/// the position, so the next select knows which entries a loop did not reach. An entry is reached when
+/// `begin()` or `++` arrives at it.
 template <class Data, selector_backend Backend>
 class ready_range {
  public:
@@ -28,7 +29,7 @@ class ready_range {
     iterator() noexcept = default;
 
     value_type operator*() const noexcept {
-      return {key_access::key_of<selector_key<Data>>(*reached_.found), mask_bits::mask(reached_.events)};
+      return {key_access::key_of<selector_key<Data>>(*reached_.key_record), mask_bits::mask(reached_.events)};
     }
     SELECTORS_ALWAYS_INLINE iterator& operator++() noexcept {
       reached_ = epoch_ == core_->epoch() ? core_->next() : reached();
@@ -36,7 +37,7 @@ class ready_range {
     }
     void operator++(int) noexcept { ++*this; }
     friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept {
-      return it.reached_.found == nullptr;
+      return it.reached_.key_record == nullptr;
     }
 
    private:
@@ -51,20 +52,26 @@ class ready_range {
   };
 
   ready_range() noexcept = default;
-  explicit ready_range(core<Backend>& from) noexcept : core_(&from), epoch_(from.epoch()) {}
+  ready_range(core<Backend>& from, bool interrupted) noexcept
+      : core_(&from), epoch_(from.epoch()), interrupted_(interrupted) {}
 
-  /// Reaches the first entry.
+  /// An iterator at the first entry, which is reached thereby.
   [[nodiscard]] iterator begin() const noexcept { return {core_, epoch_}; }
+  /// The end, for every iterator.
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
-  /// Whether there is nothing left to reach. Reaches nothing.
+  /// Whether no entry is left to reach. Looks without reaching one; linear in the entries that are stale.
   [[nodiscard]] bool empty() const noexcept {
     return core_ == nullptr || epoch_ != core_->epoch() || !core_->has_next();
   }
 
+  /// Whether a signal ended this wait; the range is empty then.
+  [[nodiscard]] bool interrupted() const noexcept { return interrupted_; }
+
  private:
   core<Backend>* core_ = nullptr;
   std::uint64_t epoch_ = 0;
+  bool interrupted_ = false;
 };
 
 }  // namespace selectors::detail

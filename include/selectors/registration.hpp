@@ -13,45 +13,57 @@ namespace selectors {
 /// readable, as long as the backend lives, so the kernel may carry it.
 ///
 ///   slot           the backend's own, while attached
-///   interest       what is asked for now
+///   interest       what is requested now
 ///   attached       kept by the backend: the kernel watches the handle, or will at the next wait
-///   always_ready   kept by the selector, since the kernel does not take this kind of file
+///   always_ready   kept by the backend too: the kernel does not take this kind of file, so the selector
+///                  itself reports it
+///   leaked         kept by the selector, and by a backend that finds leaks: the kernel may report the token
+///                  though nothing is attached, or once more
+///   aliased, seen  for a backend whose kernel may confuse two registrations of one number: see epoll
 struct registration {
   native_handle_type handle = detail::invalid_handle;
   std::uint32_t slot = 0;
   any_interest interest;
   bool attached : 1 = false;
   bool always_ready : 1 = false;
+  bool leaked : 1 = false;
+  bool aliased : 1 = false;
+  bool seen : 1 = false;
 };
 
-/// The bits in which a backend reports: those of `event`, and one for a descriptor that the kernel calls
-/// closed. The selector adds what `error` and `hangup` raise.
+/// The bits in which a backend reports: those of `event`, one for a descriptor that the kernel calls closed,
+/// and one for an entry that the selector has made void. The selector adds what `error` and `hangup` raise.
 using event_bits = std::uint32_t;
 inline constexpr event_bits descriptor_closed = 64;
+inline constexpr event_bits entry_is_void = 0x4000;
 
-/// What a selector does that its backend does not see.
+/// What a selector counts that its backend does not see.
 enum class statistic : std::uint8_t {
   reached,  ///< a loop reached an entry
-  stale,    ///< an entry was dropped: its key did not ask for it any more
+  stale,    ///< an entry was dropped: its key did not request it any more
   saved,    ///< a modification was in force already
-  healed    ///< the kernel object is about to be made anew
+  healed    ///< the kernel object is about to be replaced
 };
 
 namespace detail {
 
-inline constexpr event_bits requestable_bits = mask_bits::of(event::read | event::write | event::priority);
+inline constexpr event_bits read_write_priority = mask_bits::of(event::read | event::write | event::priority);
+inline constexpr event_bits reportable_bits = 127;
 
-// What is reported beside what was asked for.
-constexpr event_bits reportable(event_mask asked) noexcept {
-  event_mask all = asked | event::error | event::hangup;
-  if (asked.contains(event::read)) all |= event::read_hangup;
+// What a kernel reports to who requested `requested`: error and hangup come unrequested.
+constexpr event_bits reportable(event_mask requested) noexcept {
+  event_mask all = requested | event::error | event::hangup;
+  if (requested.contains(event::read)) all |= event::read_hangup;
   return mask_bits::of(all);
 }
 
-// An error or a hangup raises whatever may have been asked for: code that watches only that sees every
-// failure.
-constexpr event_bits raised(event_bits bits) noexcept {
-  return (bits & mask_bits::of(event::error | event::hangup)) != 0 ? bits | requestable_bits : bits;
+// What of `bits` is reported to a key that requested `requested`. An error or a hangup raises what was
+// requested, so that code which watches only that sees every failure; so does a hangup an end of the peer.
+constexpr event_bits filtered(event_bits bits, event_mask requested) noexcept {
+  event_bits raised = bits;
+  if ((bits & mask_bits::of(event::error | event::hangup)) != 0) raised |= read_write_priority;
+  if ((bits & mask_bits::of(event::hangup)) != 0) raised |= mask_bits::of(event::read_hangup);
+  return (raised & mask_bits::of(requested)) | (bits & reportable(requested));
 }
 
 inline constexpr std::uint16_t all_bits = 0xffff;
@@ -59,44 +71,56 @@ inline constexpr std::uint16_t all_bits = 0xffff;
 // A registration and what the selector knows of it: the part of a key that does not depend on its data.
 //
 //   attached, always_ready   the backend watches it, or the selector does; neither, if it is paused or silent
-//   armed      something of it may be reported: it is not paused, silenced, or a one-shot that fired
-//   refused    the kernel took it back: to be reported once as an error
-//   leaked     the kernel did not confirm its removal, and may go on to report its token
-//   maybe_aliased    added while another was leaked: the kernel knows what it watches by number and file, and may take
-//              the other one for it. So its removal is not believed, and it may be reported twice
-//   self_reported     in the list of those that the selector itself reports: always ready or refused
+//   armed           something of it may be reported: it is not paused, silenced, or a one-shot that fired
+//   failed          the kernel refused to watch it again: to be reported once as an error
+//   self_reported   in the list of those that the selector itself may report: always ready, failed, marked
+//                   ready, or not reached by the last loop
+//   carried         not reached by the last loop: first in the next
+//   marked          marked ready by the program, and not reached since
 struct record : registration {
-  // The bits that the loop may not report without asking `core::reach`: all that was not asked for, or all. Of no
-  // character type, since the optimizer must take those for a part of anything else.
+  // The bits that a loop may not report without asking `core::deliver`: all that was not requested, or all.
+  // Not a character type: the optimizer must assume that such a type aliases anything.
   std::uint16_t slow_path_mask = all_bits;
   bool registered : 1 = false;
   bool armed : 1 = false;
   bool failed : 1 = false;
-  bool leaked : 1 = false;
-  bool maybe_aliased : 1 = false;
   bool self_reported : 1 = false;
-  std::uint16_t last_epoch : 10 = 0;  // of a maybe_aliased: the loop that told it last
-  record* next = nullptr;             // in one list at most
+  bool carried : 1 = false;
+  bool marked : 1 = false;
+  std::uint8_t pending_bits = 0;  // to be reported by the next select, whatever the kernel says then
+  record* next = nullptr;         // in one list at most
 };
 
-// What a list of records needs: they are many, short-lived and never searched.
+// An intrusive list: records are many, their time in a list is short, and nobody searches it.
 class record_list {
  public:
   record_list() noexcept = default;
   explicit operator bool() const noexcept { return first_ != nullptr; }
-  void push(record& r) noexcept {
-    r.next = first_;
-    first_ = &r;
+  void push_back(record& r) noexcept {
+    r.next = nullptr;
+    (first_ != nullptr ? last_->next : first_) = &r;
+    last_ = &r;
   }
-  record& pop() noexcept {
+  record& pop_front() noexcept {
     record& r = *first_;
     first_ = std::exchange(r.next, nullptr);
     return r;
+  }
+  void append(record_list& other) noexcept {
+    while (other) push_back(other.pop_front());
+  }
+  // Linear.
+  void remove(const record& r) noexcept {
+    record_list kept;
+    while (*this)
+      if (record& one = pop_front(); &one != &r) kept.push_back(one);
+    *this = kept;
   }
   record* first() const noexcept { return first_; }
 
  private:
   record* first_ = nullptr;
+  record* last_ = nullptr;
 };
 
 }  // namespace detail

@@ -62,6 +62,7 @@ class scripted_backend : public detail::ready_list {
   static constexpr const char* wait_call = "scripted wait";
   static constexpr bool disarms_oneshot = false;
   static constexpr bool refuses_closed = false;
+  static constexpr event_mask requestable = event::read | event::write | event::priority | event::read_hangup;
 
   static constexpr bool supports(trigger mode, bool exclusive) noexcept {
     return mode != trigger::oneshot || !exclusive;
@@ -133,7 +134,6 @@ class scripted_backend : public detail::ready_list {
     return {};
   }
   void close() noexcept { size_ = 0; }
-  native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
 
   failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
     const bool fits = !refused(operation::reserve, "") && watched_.reserve(count) &&

@@ -33,9 +33,9 @@ class timer;
 template <class Data = void, class Clock = std::chrono::steady_clock>
 class timer_queue;
 
-/// Names one timer of a queue forever: when that timer is gone and its memory holds another, the other has another id.
-/// A value that can be copied, compared and ordered. A default one names no timer, and to one queue the id of a timer
-/// of another queue names none either.
+/// Names one timer of a queue forever: when that timer is gone and its memory holds another, the other has
+/// another id. A value that can be copied, compared and ordered. A default one names no timer, and to one
+/// queue the id of a timer of another queue names none either.
 template <class Data = void, class Clock = std::chrono::steady_clock>
 class timer_id {
  public:
@@ -48,10 +48,10 @@ class timer_id {
  private:
   friend struct detail::timer_access;
 
-  constexpr timer_id(std::uint64_t serial, std::size_t slot) noexcept : serial_(serial), slot_(slot) {}
+  constexpr timer_id(std::uint64_t serial, std::uint32_t slot) noexcept : serial_(serial), slot_(slot) {}
 
   std::uint64_t serial_ = 0;
-  std::size_t slot_ = 0;
+  std::uint32_t slot_ = 0;
 };
 
 namespace detail {
@@ -122,13 +122,14 @@ timer_id<Data, Clock> basic_timer<Data, Clock>::id() const noexcept {
   return timer_access::id_of<timer_id<Data, Clock>>(static_cast<const record&>(*this));
 }
 
-// What may be given as data: nothing but a Data converts to it; an error_code is always the place for the error.
+// What may be given as data: nothing but a Data converts to it; an error_code is always the place for the
+// error.
 template <class D, class Data>
 concept timer_data_for = !std::is_void_v<Data> && !std::same_as<std::remove_cvref_t<D>, std::error_code> &&
                          std::convertible_to<D, Data>;
 
-// Goes over the timers by slot, from the last to the first, so that those that are added meanwhile do not make it
-// endless. It holds a position and no timer, so any timer may be cancelled meanwhile.
+// Goes over the timers by slot, from the last to the first, so that those that are added meanwhile do not
+// make it endless. It holds a position and no timer, so any timer may be cancelled meanwhile.
 template <class Data, class Clock, bool IsConst>
 class timer_iterator {
   using store = timer_store<typename Clock::time_point>;
@@ -178,8 +179,9 @@ class timer_iterator {
 
 }  // namespace detail
 
-/// One deadline and the data given with it. Made by a timer_queue, neither copied nor moved. A reference to it is valid
-/// while it is in its queue, also when that is moved, and then until it is destroyed: see timer_queue, "retired".
+/// One deadline and the data given with it. Made by a timer_queue, neither copied nor moved. A reference to
+/// it is valid while it is in its queue, also when that is moved, and then until it is destroyed: see
+/// timer_queue, "retired".
 template <class Data, class Clock>
 class timer : public detail::basic_timer<Data, Clock> {
  public:
@@ -208,8 +210,9 @@ class timer<void, Clock> : public detail::basic_timer<void, Clock> {
   ~timer() = default;
 };
 
-/// Deadlines, each with a `Data` of the caller's: a handler, a connection, anything, move-only too, or nothing (void).
-/// It is no loop and starts no thread: `next` is what a wait is limited by, and `expired` is what to do after it.
+/// Deadlines, each with a `Data` of the caller's: a handler, a connection, anything, move-only too, or
+/// nothing (void). It is no loop and starts no thread: `next` is what a wait is limited by, and `expired` is
+/// what to do after it.
 ///
 ///   selectors::timer_queue<std::function<void()>> timers;
 ///   timers.add(5s, [] { std::puts("five seconds have passed"); });
@@ -218,24 +221,28 @@ class timer<void, Clock> : public detail::basic_timer<void, Clock> {
 ///     for (auto& timer : timers.expired()) timer.data()();
 ///   }
 ///
-/// Deadlines. Where one is given, it is a time point of Clock, in any representation and precision, or a duration from
-/// Clock::now(). It is rounded up to a tick of Clock, so that no timer is early. One that is too far ahead for Clock is
-/// time_point::max(), and what is due then is never due. NaN is no deadline: errc::invalid_timeout.
+/// Deadlines. Where one is given, it is a time point of Clock, in any representation and precision, or a
+/// duration from Clock::now(). It is rounded up to a tick of Clock, so that no timer is early. One that is
+/// too far ahead for Clock is time_point::max(), and what is due then is never due. NaN is no deadline:
+/// errc::invalid_timeout.
 ///
-/// Retired timers. A timer that was cancelled, cleared, or reached by a loop over `expired` and not moved since has left
-/// the queue but is alive and in place, and so is its data, until a loop over `expired` takes its next step (its begin or
-/// its ++), or until the queue is destroyed. So a handler may cancel its own timer, or any other, and keep running.
-/// Nothing but such a loop gives back what is retired: call `expired` in every round.
+/// Retired timers. A timer that was cancelled, cleared, or reached by a loop over `expired` and not moved
+/// since has left the queue but is alive and in place, and so is its data, until a loop over `expired` takes
+/// its next step (its begin or its ++), or until the queue is destroyed. So a handler may cancel its own
+/// timer, or any other, and keep running. Nothing but such a loop gives back what is retired: call `expired`
+/// in every round.
 ///
-/// Data's constructors and destructors may use the queue, except for moving or destroying it; a timer is seen by
-/// nobody before its data exists. A destructor that adds a timer, whose destructor does so too, keeps the queue's
-/// destructor from ending. One thread at a time uses a queue.
+/// Data's constructors and destructors may use the queue, except for moving or destroying it; a timer is seen
+/// by nobody before its data exists. A destructor that adds a timer, whose destructor does so too, keeps the
+/// queue's destructor from ending. One thread at a time uses a queue.
 ///
-/// Once as many timers have been there at a time as ever will be, retired ones included, nothing is allocated;
-/// `move`, `cancel` and `expired` never allocate. Memory is given back when the queue is destroyed.
+/// Once as many timers have been there at a time as ever will be, retired ones included, nothing is
+/// allocated; `move`, `cancel` and `expired` never allocate. Memory is given back when the queue is
+/// destroyed.
 ///
-/// A clock that is set, system_clock for one: a wait ends at its deadline by that clock, but a clock that is set forward
-/// while the wait lasts is noticed when it ends. Who minds waits for min(timers.next(), Clock::now() + 60s).
+/// A clock that is set, system_clock for one: a wait ends at its deadline by that clock, but a clock that is
+/// set forward while the wait lasts is noticed when it ends. Who minds waits for min(timers.next(),
+/// Clock::now() + 60s).
 template <class Data, class Clock>
 class timer_queue {
   using access = detail::timer_access;
@@ -254,8 +261,8 @@ class timer_queue {
   class expired_range;
 
   timer_queue() noexcept = default;
-  /// The timers stay where they are, and their ids name them in this queue. The other one is empty, and can be used.
-  /// Ends the loops over `expired` of both, and invalidates the iterators of both.
+  /// The timers stay where they are, and their ids name them in this queue. The other one is empty, and can
+  /// be used. Ends the loops over `expired` of both, and invalidates the iterators of both.
   timer_queue(timer_queue&& other) noexcept { exchange_with(other); }
   /// What this queue had is retired, and lives on in `other` until that is destroyed or loops over `expired`.
   timer_queue& operator=(timer_queue&& other) noexcept {
@@ -283,8 +290,9 @@ class timer_queue {
     return report(try_add(due), error);
   }
 
-  /// The same, with data: a `Data`, or what converts to one; braces make a `Data`. It is taken last, when nothing else
-  /// can fail. What its constructor throws comes through, from this form too, and nothing is added.
+  /// The same, with data: a `Data`, or what converts to one; braces make a `Data`. It is taken last, when
+  /// nothing else can fail. What its constructor throws comes through, from this form too, and nothing is
+  /// added.
   template <detail::due_for<Clock> When, class D = Data>
     requires detail::timer_data_for<D, Data>
   timer_type* add(When due, D&& data, std::error_code& error) noexcept(is_noexcept_add<When, D>) {
@@ -305,10 +313,10 @@ class timer_queue {
   }
 #endif
 
-  /// Has the timer due at `due` instead, earlier or later. Among those that are due at the same time it comes last, as
-  /// if it had been added just now. The timer whose turn it is in a loop over `expired` is in the queue again, with its
-  /// data and its id; that is how to repeat something. Any other retired timer stays retired, and a `due` of NaN moves
-  /// nothing. Later: O(1). Earlier: O(log n).
+  /// Has the timer due at `due` instead, earlier or later. Among those that are due at the same time it comes
+  /// last, as if it had been added just now. The timer whose turn it is in a loop over `expired` is in the
+  /// queue again, with its data and its id; that is how to repeat something. Any other retired timer stays
+  /// retired, and a `due` of NaN moves nothing. Later: O(1). Earlier: O(log n).
   template <detail::due_for<Clock> When>
   void move(timer_type& which, When due) noexcept {
     if (const auto to = detail::to_due<Clock>(due); to.is_valid) [[likely]]
@@ -324,8 +332,8 @@ class timer_queue {
     return to.is_valid;
   }
 
-  /// Takes the timer out of the queue: it is retired. Returns it, so that data can be moved out. Does nothing to one
-  /// that is retired, or whose turn it is. O(log n).
+  /// Takes the timer out of the queue: it is retired. Returns it, so that data can be moved out. Does nothing
+  /// to one that is retired, or whose turn it is. O(log n).
   timer_type& cancel(timer_type& which) noexcept {
     store_.cancel(access::record_of(which));
     return which;
@@ -342,18 +350,21 @@ class timer_queue {
 
   // ---- what is due ----------------------------------------------------------------------------------------
 
-  /// When the first timer is due: what `select_until` takes. time_point::max(), for which it waits forever, when there
-  /// is none, or none but such as are never due. Amortized O(1), and O(log n) for each timer moved later since.
+  /// When the first timer is due: what `select_until` takes. time_point::max(), for which it waits forever,
+  /// when there is none, or none but such as are never due. Amortized O(1), and O(log n) for each timer moved
+  /// later since.
   [[nodiscard]] time_point next() const noexcept { return store_.heap().earliest(); }
 
-  /// The timers that are due by `now`, the earliest first, those due at the same time in the order in which they were
-  /// added or moved. A view and single-pass std::ranges::input_range of timer_type&. A timer leaves the queue when the
-  /// loop reaches it: it is retired then, unless it is moved during its turn, which lasts until the next step.
+  /// The timers that are due by `now`, the earliest first, those due at the same time in the order in which
+  /// they were added or moved. A view and single-pass std::ranges::input_range of timer_type&. A timer leaves
+  /// the queue when the loop reaches it: it is retired then, unless it is moved during its turn, which lasts
+  /// until the next step.
   ///
-  /// Timers may be added, moved and cancelled meanwhile, the one whose turn it is too. Those cancelled are skipped. Those
-  /// added or moved are left to the next `expired`, though they be due by `now`: so every loop ends, and a program that
-  /// selects in between keeps serving its handles. What the loop does not reach stays in the queue. The next `expired`
-  /// ends the loop, as does moving the queue. O(log n) for each timer reached.
+  /// Timers may be added, moved and cancelled meanwhile, the one whose turn it is too. Those cancelled are
+  /// skipped. Those added or moved are left to the next `expired`, though they be due by `now`: so every loop
+  /// ends, and a program that selects in between keeps serving its handles. What the loop does not reach
+  /// stays in the queue. The next `expired` ends the loop, as does moving the queue. O(log n) for each timer
+  /// reached.
   [[nodiscard]] expired_range expired(time_point now = Clock::now()) noexcept {
     ++epoch_;
     store_.heap().begin_round(now, store_.last_order());
@@ -370,8 +381,8 @@ class timer_queue {
   [[nodiscard]] std::size_t size() const noexcept { return store_.size(); }
   [[nodiscard]] bool empty() const noexcept { return size() == 0; }
 
-  /// Forward iterators over the timers, in no order. Adding, moving and cancelling any is allowed meanwhile; those added
-  /// may be visited or not. Going over all is linear in how many there ever were at a time.
+  /// Forward iterators over the timers, in no order. Adding, moving and cancelling any is allowed meanwhile;
+  /// those added may be visited or not. Going over all is linear in how many there ever were at a time.
   [[nodiscard]] iterator begin() noexcept { return {store_, store_.slots()}; }
   [[nodiscard]] iterator end() noexcept { return {}; }
   [[nodiscard]] const_iterator begin() const noexcept { return {store_, store_.slots()}; }
@@ -466,7 +477,8 @@ class timer_queue {
   std::uint64_t epoch_ = 0;  // of the loop that may go on; stays with the object
 };
 
-/// What `expired` found. The queue itself keeps the place, so that the next `expired` knows what a loop did not reach.
+/// What `expired` found. The queue itself keeps the place, so that the next `expired` knows what a loop did
+/// not reach.
 template <class Data, class Clock>
 class timer_queue<Data, Clock>::expired_range : public std::ranges::view_base {
  public:

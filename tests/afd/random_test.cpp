@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Random steps, after which each backend is asked what select_backend is: they have the same keys, and tell the same.
+// Random steps, after which each backend is asked what select_backend is: they have the same keys, and tell
+// the same.
 
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
@@ -96,8 +97,8 @@ class twins {
     (void)::recv(one.pair.first.get(), bytes, sizeof bytes, 0);
   }
 
-  // The peer ends its side, or breaks off, or the socket itself is closed: after it was unregistered, or before. Then a
-  // new pair takes its place.
+  // The peer ends its side, or breaks off, or the socket itself is closed: after it was unregistered, or
+  // before. Then a new pair takes its place.
   void lose(watched& one) {
     switch (below(4)) {
       case 0: ::shutdown(one.pair.second.get(), SD_SEND); return;
@@ -151,7 +152,7 @@ unsigned long from_environment(const char* name, unsigned long otherwise) {
 }  // namespace
 
 // SELECTORS_SEEDS and SELECTORS_SECONDS make it longer.
-TEMPLATE_LIST_TEST_CASE("random steps are told as select tells them", "[random]", backends) {
+BACKEND_TEST_CASE("random steps are told as select tells them", "[random]", backends) {
   const unsigned long seeds = from_environment("SELECTORS_SEEDS", 60);
   const auto time = std::chrono::seconds(from_environment("SELECTORS_SECONDS", 8));
   const auto start = std::chrono::steady_clock::now();

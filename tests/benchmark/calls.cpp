@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// What is exact of the calls beside the loop: `control CALL COUNT`. `none`, `find`, `modify` (to what is in force) and
-// `flip` (to something else) make one call over and over, to have its instructions counted; `memory` and `allocations` tell
-// what they say.
+// What is exact of the calls beside the loop: `calls CALL COUNT`. `none`, `find`, `modify` (to what is in
+// force) and `flip` (to something else) make one call over and over, to have its instructions counted;
+// `memory` and `allocations` tell what they say.
 
 #include <selectors/selectors.hpp>
 
@@ -80,7 +80,7 @@ void* operator new(std::size_t size) { return operator new(size, std::nothrow); 
 
 int main(int argc, char** argv) {
   if (argc != 3)
-    return std::fputs("usage: control none|find|modify|flip|memory|allocations COUNT\n", stderr), 2;
+    return std::fputs("usage: calls none|find|modify|flip|memory|allocations COUNT\n", stderr), 2;
   const std::string_view call = argv[1];
   const auto count = static_cast<std::size_t>(std::atol(argv[2]));
   if (call == "memory") return print_bytes_of_a_handle(count);

@@ -6,10 +6,13 @@ import subprocess
 
 
 class Contestant:
-    """A running program that plays a round for each line it is sent, and answers with figures; see rounds.hpp."""
+    """A running program that plays a round for each line it is sent, and answers with figures; see
+    rounds.hpp."""
 
     def __init__(self, command):
-        self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         if self.process.stdout.readline() != "ready\n":
             raise RuntimeError(f"{command} does not start")
 
@@ -27,8 +30,9 @@ class Contestant:
 
 
 def turns(names, rounds):
-    """For each round the order in which they play: at random, so that nobody always finds the caches as the same other
-    left them, and nobody twice in a row, who would find his own there: that is worth some hundredths."""
+    """For each round the order in which they play: at random, so that nobody always finds the caches as the
+    same other left them, and nobody twice in a row, who would find his own there: that is worth some
+    hundredths."""
     chance = random.Random(1)
     order = list(names)
     for _ in range(rounds):
@@ -40,9 +44,9 @@ def turns(names, rounds):
 
 
 def take_turns(commands, rounds):
-    """The figures of each round of each of the commands, which are a dict by name: all of them play a round before any
-    plays the next. They sit down three times, as new programs: where a program lies in memory may be luck, of some
-    hundredths. The first round of a sitting does not count."""
+    """The figures of each round of each of the commands, which are a dict by name: all of them play a round
+    before any plays the next. They sit down three times, as new programs: where a program lies in memory may
+    be luck, of some hundredths. The first round of a sitting does not count."""
     figures = {name: [] for name in commands}
     sittings = 3 if rounds >= 6 else 1
     for _ in range(sittings):
@@ -58,12 +62,15 @@ def take_turns(commands, rounds):
 
 
 class Ratio:
-    """How the least of our times compares with the least of theirs. The spread is of the same said of each third of the
-    rounds, which is each sitting; a spread of more than a tenth is no measurement."""
+    """How the least of our times compares with the least of theirs. The spread is of the same said of each
+    third of the rounds, which is each sitting; a spread of more than a tenth is no measurement."""
 
     def __init__(self, ours, theirs, best=min):
         third = max(1, len(ours) // 3)
-        thirds = [best(ours[i:i + third]) / best(theirs[i:i + third]) for i in range(0, len(ours) - third + 1, third)]
+        thirds = [
+            best(ours[i : i + third]) / best(theirs[i : i + third])
+            for i in range(0, len(ours) - third + 1, third)
+        ]
         self.value = best(ours) / best(theirs)
         self.low, self.high = min(self.value, *thirds), max(self.value, *thirds)
         self.is_noisy = self.high - self.low > 0.1 * self.value

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// The echo server in Asio's own style, asynchronous reads and writes, as its examples have it. Prints its port.
+// The echo server in Asio's own style, asynchronous reads and writes, as its examples have it. Prints its
+// port.
 
 #include <asio.hpp>
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSL-1.0
-"""What is the same on every run: instructions, by callgrind, allocations and bytes. And the time to compile."""
+"""What is the same on every run: instructions, by callgrind, allocations and bytes. And the time to
+compile."""
 
 import concurrent.futures
 import os
@@ -11,23 +12,33 @@ import tempfile
 
 def instructions(command, rounds):
     """The instructions of one run that plays so many rounds."""
-    run = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *map(str, command)],
-                         input=rounds * "\n", capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *map(str, command)],
+        input=rounds * "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return int(re.search(r"Collected : (\d+)", run.stderr).group(1))
 
 
 def instructions_of_each(commands, count):
-    """The instructions of each of the commands, a dict by name, for one of the `count` things that a round of theirs is:
-    two runs that differ in the number of rounds alone leave out what starts and ends a program."""
+    """The instructions of each of the commands, a dict by name, for one of the `count` things that a round of
+    theirs is: two runs that differ in the number of rounds alone leave out what starts and ends a program."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        runs = {name: [pool.submit(instructions, command, rounds) for rounds in (1, 2)] for name, command in commands.items()}
+        runs = {
+            name: [pool.submit(instructions, command, rounds) for rounds in (1, 2)]
+            for name, command in commands.items()
+        }
         return {name: (two.result() - one.result()) / count for name, (one, two) in runs.items()}
 
 
 def instructions_of_a_call(calls, call, count=10000):
     """The instructions of one call in a loop, above those of the loop."""
+
     def of(what):
         return instructions([calls, what, 2 * count], 0) - instructions([calls, what, count], 0)
+
     return (of(call) - of("none")) / count
 
 
@@ -53,7 +64,9 @@ def code_size(compiler, unit, flags):
 
 def lines(compiler, unit, flags):
     """The lines of a unit when all that it includes has been included, the empty ones left out."""
-    out = subprocess.run([compiler, "-std=c++20", *flags, "-E", "-P", unit], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [compiler, "-std=c++20", *flags, "-E", "-P", unit], capture_output=True, text=True, check=True
+    ).stdout
     return out.count("\n")
 
 
@@ -64,7 +77,10 @@ def compile_times(compiler, units, flags, tries):
         for _ in range(tries):
             for name, unit in units.items():
                 before = resource.getrusage(resource.RUSAGE_CHILDREN)
-                subprocess.run([compiler, "-std=c++20", *flags, "-c", unit, "-o", os.path.join(directory, "unit.o")], check=True)
+                subprocess.run(
+                    [compiler, "-std=c++20", *flags, "-c", unit, "-o", os.path.join(directory, "unit.o")],
+                    check=True,
+                )
                 after = resource.getrusage(resource.RUSAGE_CHILDREN)
                 times[name].append([after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime])
     return times
@@ -72,4 +88,8 @@ def compile_times(compiler, units, flags, tries):
 
 def identity(compiler):
     """Which compiler it is, whatever it is called by."""
-    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0].split(" ", 1)[1]
+    return (
+        subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
+        .stdout.splitlines()[0]
+        .split(" ", 1)[1]
+    )

@@ -170,25 +170,26 @@ int run(std::size_t threads, std::uint64_t posts) {
   std::_Exit(result);  // the others wait forever
 }
 
-// One call, over and over, to have its instructions counted: `post` is a post and its share of a `take` of a
-// thousand.
-int count(std::string_view call, std::uint64_t posts) {
+// What one thread does, over and over, to have its instructions counted: nothing, posts, or posts of which
+// each thousand is taken.
+int count(std::string_view what, std::uint64_t posts) {
   std::uint64_t sum = 0;
   selectors::mailbox<request> box;
+  const bool is_posted = what != "none", is_taken = what == "take";
   for (std::uint64_t i = 0; i != posts; ++i) {
-    if (call == "post") box.post({&sum, 1});
+    if (is_posted) box.post({&sum, 1});
     asm volatile("" : : "r"(&box) : "memory");
-    if (i % 1000 != 999) continue;
-    for (const request& what : box.take()) what();
+    if (!is_taken || i % 1000 != 999) continue;
+    for (const request& one : box.take()) one();
   }
-  return call == "post" && sum != posts;
+  return is_taken && sum != posts;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 4 && argc != 3)
-    return std::fputs("usage: mailbox by_hand|selectors|asio|libuv THREADS POSTS, or none|post COUNT\n",
+    return std::fputs("usage: mailbox by_hand|selectors|asio|libuv THREADS POSTS, or none|post|take COUNT\n",
                       stderr),
            2;
   const std::string_view who = argv[1];

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// What a wait costs as more sockets are registered of which one is ready: `registered BACKEND [MOST]` connects up to
-// MOST pairs, registers an end of each, and prints the time of a round (a byte is sent, waited for and read) at 10 of
-// them, 100, and so on, in microseconds and as a multiple of the first. It stops where the system gives no more
-// sockets. For Windows.
+// What a wait costs as more sockets are registered of which one is ready: `registered BACKEND [MOST]`
+// connects up to MOST pairs, registers an end of each, and prints the time of a round (a byte is sent, waited
+// for and read) at 10 of them, 100, and so on, in microseconds and as a multiple of the first. It stops where
+// the system gives no more sockets. For Windows.
 
 #include "../support/descriptors.hpp"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// libevent's benchmark: PAIRS socket pairs in a ring, all of them watched, in which ACTIVE bytes go round. Who
-// can read a byte passes it on to the next: `ring PEER PAIRS ACTIVE EVENTS`. A round is about EVENTS of them;
-// it tells the nanoseconds an event took.
+// libevent's benchmark: PAIRS socket pairs in a ring, all of them watched, in which ACTIVE bytes go round.
+// Who can read a byte passes it on to the next: `ring PEER PAIRS ACTIVE EVENTS`. A round is about EVENTS of
+// them; it tells the nanoseconds an event took.
 
 #include "peers/peers.hpp"
 #include "rounds.hpp"

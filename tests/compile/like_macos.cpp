@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Compiled as for macOS, whose poll(2) says of open devices and directories that they are not open (Linux says so of
-// descriptors that only name a file, O_PATH), and whose select(2) calls files exceptional.
+// Compiled as for macOS, whose poll(2) says of open devices and directories that they are not open (Linux
+// says so of descriptors that only name a file, O_PATH), and whose select(2) calls files exceptional.
 
 #define SELECTORS_POLL_REFUSES_FILES 1
 #define SELECTORS_SELECT_EXCEPTS_FILES 1

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// The library before <windows.h>: no macro of its own is left, and min and max are not defined behind the program's
-// back.
+// The library before <windows.h>: no macro of its own is left, and min and max are not defined behind the
+// program's back.
 
 #include <selectors/selectors.hpp>
 

@@ -13,7 +13,7 @@
 using namespace selectors;
 using namespace support;
 
-TEMPLATE_LIST_TEST_CASE("a warm selector allocates nothing", "[allocation]", backends) {
+BACKEND_TEST_CASE("a warm selector allocates nothing", "[allocation]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(100);
   readiness warm;
@@ -43,8 +43,8 @@ TEMPLATE_LIST_TEST_CASE("a warm selector allocates nothing", "[allocation]", bac
   CHECK(allocations() == before);
 }
 
-TEMPLATE_LIST_TEST_CASE("register_ without memory changes nothing, wherever it is missing", "[allocation]",
-                        backends) {
+BACKEND_TEST_CASE("register_ without memory changes nothing, wherever it is missing", "[allocation]",
+                  backends) {
   const bool throws = GENERATE(false, true);
   std::size_t failures = 0;
   for (std::size_t budget = 0;; ++budget) {
@@ -88,8 +88,8 @@ TEMPLATE_LIST_TEST_CASE("register_ without memory changes nothing, wherever it i
   CHECK(failures > 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("registering many without memory changes nothing, in a loop too", "[allocation]",
-                        backends) {
+BACKEND_TEST_CASE("registering many without memory changes nothing, in a loop too", "[allocation]",
+                  backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(150);
   for (std::size_t i = 0; i != 10; ++i) {
@@ -121,8 +121,8 @@ TEMPLATE_LIST_TEST_CASE("registering many without memory changes nothing, in a l
   CHECK(ready(sel).size() == 10);
 }
 
-TEMPLATE_LIST_TEST_CASE("data that cannot be made takes no memory, however often it is tried", "[allocation]",
-                        backends) {
+BACKEND_TEST_CASE("data that cannot be made takes no memory, however often it is tried", "[allocation]",
+                  backends) {
   struct throwing {
     throwing() { throw 1; }
   };
@@ -142,8 +142,8 @@ TEMPLATE_LIST_TEST_CASE("data that cannot be made takes no memory, however often
   CHECK(sel.empty());
 }
 
-TEMPLATE_LIST_TEST_CASE("an error that there is no memory to tell of is a lack of memory", "[allocation]",
-                        backends) {
+BACKEND_TEST_CASE("an error that there is no memory to tell of is a lack of memory", "[allocation]",
+                  backends) {
   selector<void, TestType> sel;
   auto pipe = make_pipe();
   sel.register_(pipe.reader, event::read);
@@ -159,7 +159,7 @@ TEMPLATE_LIST_TEST_CASE("an error that there is no memory to tell of is a lack o
   CHECK(error == std::errc::not_enough_memory);
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector that is gone has given its memory back", "[allocation]", backends) {
+BACKEND_TEST_CASE("a selector that is gone has given its memory back", "[allocation]", backends) {
   auto pipes = make_pipes(100);
   const auto live = live_allocations();
   {
@@ -173,7 +173,7 @@ TEMPLATE_LIST_TEST_CASE("a selector that is gone has given its memory back", "[a
   CHECK(live_allocations() == live);
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector that had no memory to open is closed", "[allocation]", backends) {
+BACKEND_TEST_CASE("a selector that had no memory to open is closed", "[allocation]", backends) {
   if constexpr (has_object<TestType>) {
     std::size_t failures = 0;
     for (std::size_t budget = 0;; ++budget) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Descriptors closed, duplicated and replaced behind the selector's back, at random: whatever happens, a loop reports
-// registered keys only, each once, with what they asked for; and when all is unregistered nothing spins.
+// Descriptors closed, duplicated and replaced behind the selector's back, at random: whatever happens, a loop
+// reports registered keys only, each once, with what they asked for; and when all is unregistered nothing
+// spins.
 
 #include "support/catch.hpp"
 #include "support/descriptors.hpp"
@@ -137,8 +138,8 @@ class chaos {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("whatever becomes of descriptors, nothing stale is told and nothing spins", "[chaos]",
-                        backends) {
+BACKEND_TEST_CASE("whatever becomes of descriptors, nothing stale is told and nothing spins", "[chaos]",
+                  backends) {
   for (unsigned seed = 1; seed != 41; ++seed) {
     INFO("seed " << seed);
     chaos<TestType> all(seed);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// The end of child processes as events: once each, with the status, by whatever the system has for it, and no zombie.
+// The end of child processes as events: once each, with the status, by whatever the system has for it, and no
+// zombie.
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
@@ -19,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <tuple>
 #include <type_traits>
@@ -47,6 +49,9 @@ template <class Child, class Backend>
 struct combined {
   using child = Child;
   using backend = Backend;
+  static std::string test_name() {
+    return std::string(Backend::name) + (std::is_same_v<Child, child_exit> ? "" : ", SIGCHLD alone");
+  }
 };
 template <class Child, class... Backend>
 auto with_each(std::tuple<Backend...>*) -> std::tuple<combined<Child, Backend>...>;
@@ -137,8 +142,7 @@ class handler {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("the end of a child is reported once, with its status", "[child_exit]",
-                        ways_and_backends) {
+BACKEND_TEST_CASE("the end of a child is reported once, with its status", "[child_exit]", ways_and_backends) {
   using child_type = typename TestType::child;
   selector<void, typename TestType::backend> sel;
   held_child held([] { return 7; }), other;
@@ -167,8 +171,7 @@ TEMPLATE_LIST_TEST_CASE("the end of a child is reported once, with its status", 
   CHECK(child.pid() == held.pid());
 }
 
-TEMPLATE_LIST_TEST_CASE("a child that has ended before is reported at once", "[child_exit]",
-                        ways_and_backends) {
+BACKEND_TEST_CASE("a child that has ended before is reported at once", "[child_exit]", ways_and_backends) {
   selector<void, typename TestType::backend> sel;
   typename TestType::child child(ended_child(3));
   sel.register_(child, event::read);
@@ -178,8 +181,8 @@ TEMPLATE_LIST_TEST_CASE("a child that has ended before is reported at once", "[c
   CHECK_FALSE(has_children());
 }
 
-TEMPLATE_LIST_TEST_CASE("a child that somebody else has waited for is reported once, as an error",
-                        "[child_exit]", ways_and_backends) {
+BACKEND_TEST_CASE("a child that somebody else has waited for is reported once, as an error", "[child_exit]",
+                  ways_and_backends) {
   using child_type = typename TestType::child;
   selector<void, typename TestType::backend> sel;
   for (const bool throws : {false, true}) {
@@ -212,8 +215,8 @@ TEMPLATE_LIST_TEST_CASE("a child that somebody else has waited for is reported o
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("where SIGCHLD is ignored, the end is reported without a status", "[child_exit]",
-                        ways_and_backends) {
+BACKEND_TEST_CASE("where SIGCHLD is ignored, the end is reported without a status", "[child_exit]",
+                  ways_and_backends) {
   const handler ignored(SIG_IGN);
   selector<void, typename TestType::backend> sel;
   {
@@ -234,8 +237,8 @@ TEMPLATE_LIST_TEST_CASE("where SIGCHLD is ignored, the end is reported without a
   CHECK(action_of(SIGCHLD).sa_handler == SIG_IGN);
 }
 
-TEMPLATE_LIST_TEST_CASE("hundreds of children are each reported once, and leave no zombie", "[child_exit]",
-                        ways_and_backends) {
+BACKEND_TEST_CASE("hundreds of children are each reported once, and leave no zombie", "[child_exit]",
+                  ways_and_backends) {
   using child_type = typename TestType::child;
   constexpr int count = 300;
   selector<child_type, typename TestType::backend> sel;
@@ -291,7 +294,7 @@ TEMPLATE_TEST_CASE("a child's signal, and its core, are in the status", "[child_
   CHECK(*status == expected);
 }
 
-TEMPLATE_LIST_TEST_CASE("a child that stops and goes on has not ended", "[child_exit]", ways_and_backends) {
+BACKEND_TEST_CASE("a child that stops and goes on has not ended", "[child_exit]", ways_and_backends) {
   selector<void, typename TestType::backend> sel;
   held_child held;
   typename TestType::child child(held.pid());
@@ -335,7 +338,7 @@ TEMPLATE_TEST_CASE("what is no child of this process is refused", "[child_exit]"
   CHECK(open_descriptors() == open);
 }
 
-TEMPLATE_LIST_TEST_CASE("a child that is moved keeps its handle", "[child_exit]", ways_and_backends) {
+BACKEND_TEST_CASE("a child that is moved keeps its handle", "[child_exit]", ways_and_backends) {
   using child_type = typename TestType::child;
   STATIC_REQUIRE_FALSE(std::is_copy_constructible_v<child_type>);
   STATIC_REQUIRE(std::is_nothrow_move_constructible_v<child_type>);
@@ -423,7 +426,8 @@ TEST_CASE("a child is watched without memory, but for SIGCHLD's sake", "[child_e
   CHECK(action_of(SIGCHLD).sa_handler == SIG_DFL);
 }
 
-// ---- SIGCHLD --------------------------------------------------------------------------------------------------------
+// ---- SIGCHLD
+// --------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -548,7 +552,8 @@ TEST_CASE("SIGCHLD: children end while others are watched and forgotten in other
   CHECK(wrong == 0);
 }
 
-// ---- fork -----------------------------------------------------------------------------------------------------------
+// ---- fork
+// -----------------------------------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("a child process has none of its parent's children", "[child_exit][fork]", child_exit,
                    sigchld_exit) {
@@ -581,7 +586,8 @@ TEMPLATE_TEST_CASE("a child process has none of its parent's children", "[child_
   CHECK(WEXITSTATUS(child->reap().value()) == 6);
 }
 
-// ---- sandboxes and old kernels --------------------------------------------------------------------------------------
+// ---- sandboxes and old kernels
+// --------------------------------------------------------------------------------------
 
 #if SELECTORS_HAS_EPOLL
 namespace {
@@ -600,7 +606,8 @@ void refuse(unsigned call, int error, int first = -1) {
   if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) ::_exit(100);
 }
 
-// Ends a child by a signal, and one by itself, before and after they are watched; the step at which that went wrong.
+// Ends a child by a signal, and one by itself, before and after they are watched; the step at which that went
+// wrong.
 int use_children() {
   for (const bool is_early : {false, true}) {
     const pid_t pid = ::fork();

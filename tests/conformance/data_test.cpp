@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -51,7 +52,7 @@ struct throwing {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("data may be of any object type", "[data]", backends) {
+BACKEND_TEST_CASE("data may be of any object type", "[data]", backends) {
   auto pipe = make_pipe();
   const auto number = pipe.reader.get();
   write_byte(pipe.writer);
@@ -108,8 +109,43 @@ TEMPLATE_LIST_TEST_CASE("data may be of any object type", "[data]", backends) {
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("what the constructor of data throws comes through, and nothing is registered",
-                        "[data]", backends) {
+namespace {
+
+// What an implicit conversion may not choose, though a cast would.
+struct choosy {
+  choosy(int) : by("int") {}
+  explicit choosy(short) : by("short") {}
+  explicit choosy(const char*) : by("text") {}
+  std::string by;
+};
+struct two_ways {
+  operator int() const { return 2; }
+  explicit operator bool() const { return false; }
+};
+template <class Selector, class D>
+concept takes = requires(Selector& sel, D&& data, std::error_code& error) {
+  sel.register_(native_handle_type{}, event::read, std::forward<D>(data), error);
+};
+
+}  // namespace
+
+BACKEND_TEST_CASE("data is converted as in Data d = x", "[data]", backends) {
+  auto pipe = make_pipe();
+  selector<choosy, TestType> sel;
+  CHECK(sel.register_(pipe.reader, event::read, short{1}).data().by == "int");
+  STATIC_REQUIRE(takes<selector<choosy, TestType>, int>);
+  STATIC_REQUIRE_FALSE(takes<selector<choosy, TestType>, const char*>);
+  STATIC_REQUIRE_FALSE(takes<selector<std::unique_ptr<int>, TestType>, int*>);
+  STATIC_REQUIRE_FALSE(takes<selector<choosy, TestType>, std::error_code&>);
+  STATIC_REQUIRE_FALSE(takes<selector<void, TestType>, int>);
+  selector<bool, TestType> flags;
+  CHECK(flags.register_(pipe.reader, event::read, two_ways()).data());
+  selector<char, TestType> letters;
+  CHECK(letters.register_(pipe.reader, event::read, 65).data() == 65);
+}
+
+BACKEND_TEST_CASE("what the constructor of data throws comes through, and nothing is registered", "[data]",
+                  backends) {
   selector<throwing, TestType> sel;
   auto pipe = make_pipe();
   write_byte(pipe.writer);
@@ -128,7 +164,7 @@ TEMPLATE_LIST_TEST_CASE("what the constructor of data throws comes through, and 
 }
 
 #if !SELECTORS_HAS_WINSOCK
-TEMPLATE_LIST_TEST_CASE("a file whose data throws is not told", "[data]", backends) {
+BACKEND_TEST_CASE("a file whose data throws is not told", "[data]", backends) {
   selector<throwing, TestType> sel;
   auto one = descriptor(checked(::open("/dev/null", O_RDONLY | O_CLOEXEC), "open"));
   auto two = descriptor(checked(::open("/dev/null", O_RDONLY | O_CLOEXEC), "open"));
@@ -153,7 +189,7 @@ struct registers_another {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("the constructor of data may register another handle", "[data]", backends) {
+BACKEND_TEST_CASE("the constructor of data may register another handle", "[data]", backends) {
   typename registers_another<TestType>::selector_type sel;
   auto pipes = make_pipes(2);
   for (auto& [reader, writer] : pipes) write_byte(writer);

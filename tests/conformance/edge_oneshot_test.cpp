@@ -9,7 +9,7 @@
 using namespace selectors;
 using namespace support;
 
-TEMPLATE_LIST_TEST_CASE("a one-shot reports once, then is silent until modify", "[oneshot]", backends) {
+BACKEND_TEST_CASE("a one-shot reports once, then is silent until modify", "[oneshot]", backends) {
   selector<int, TestType> sel;
   auto pipe = make_pipe();
   sel.register_(pipe.reader, oneshot(event::read), 1);
@@ -30,8 +30,7 @@ TEMPLATE_LIST_TEST_CASE("a one-shot reports once, then is silent until modify", 
   for (int i = 0; i != 2; ++i) expect_raised(sel, {{pipe.reader.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a one-shot reports all that is ready, and is silent for all", "[oneshot]",
-                        backends) {
+BACKEND_TEST_CASE("a one-shot reports all that is ready, and is silent for all", "[oneshot]", backends) {
   selector<void, TestType> sel;
   auto [first, second] = make_socket_pair();
   sel.register_(first, oneshot(event::read | event::write));
@@ -42,7 +41,7 @@ TEMPLATE_LIST_TEST_CASE("a one-shot reports all that is ready, and is silent for
   expect_ready(sel, {{first.get(), event::read | event::write}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a one-shot may be armed again by its handler", "[oneshot]", backends) {
+BACKEND_TEST_CASE("a one-shot may be armed again by its handler", "[oneshot]", backends) {
   selector<void, TestType> sel;
   auto pipe = make_pipe();
   write_byte(pipe.writer);
@@ -57,7 +56,7 @@ TEMPLATE_LIST_TEST_CASE("a one-shot may be armed again by its handler", "[onesho
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("an edge is reported once for each change", "[edge]", backends) {
+BACKEND_TEST_CASE("an edge is reported once for each change", "[edge]", backends) {
   if constexpr (supports<TestType, trigger::edge>) {
     selector<void, TestType> sel;
     auto pipe = make_pipe();
@@ -74,8 +73,8 @@ TEMPLATE_LIST_TEST_CASE("an edge is reported once for each change", "[edge]", ba
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("of an exclusive interest at least one selector is woken, and it is what modify says",
-                        "[exclusive]", backends) {
+BACKEND_TEST_CASE("of an exclusive interest at least one selector is woken, and it is what modify says",
+                  "[exclusive]", backends) {
   if constexpr (supports<TestType, trigger::level, true>) {
     selector<void, TestType> first, second;
     listener server;
@@ -97,7 +96,7 @@ TEMPLATE_LIST_TEST_CASE("of an exclusive interest at least one selector is woken
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("an exclusive interest takes read and write only", "[exclusive]", backends) {
+BACKEND_TEST_CASE("an exclusive interest takes read and write only", "[exclusive]", backends) {
   if constexpr (supports<TestType, trigger::level, true>) {
     selector<void, TestType> sel;
     auto pipe = make_pipe();
@@ -112,7 +111,7 @@ TEMPLATE_LIST_TEST_CASE("an exclusive interest takes read and write only", "[exc
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("what a backend does not have, a program can ask", "[edge]", backends) {
+BACKEND_TEST_CASE("what a backend does not have, a program can ask", "[edge]", backends) {
   using type = selector<void, TestType>;
   STATIC_REQUIRE(supports<TestType, trigger::level>);
   STATIC_REQUIRE(supports<TestType, trigger::oneshot>);
@@ -123,8 +122,8 @@ TEMPLATE_LIST_TEST_CASE("what a backend does not have, a program can ask", "[edg
   STATIC_REQUIRE(requires(type& sel) { sel.modify(1, exclusive(event::read)); } == is_epoll<TestType>);
 }
 
-TEMPLATE_LIST_TEST_CASE("an edge that was told with its details is told again when it changes", "[edge]",
-                        backends) {
+BACKEND_TEST_CASE("an edge that was told with its details is told again when it changes", "[edge]",
+                  backends) {
   if constexpr (supports<TestType, trigger::edge>) {
     selector<void, TestType> sel;
     auto [first, second] = make_socket_pair();

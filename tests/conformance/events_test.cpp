@@ -63,7 +63,7 @@ event_mask other_way([[maybe_unused]] const descriptor& reader) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a pipe: data, room, and neither", "[events]", backends) {
+BACKEND_TEST_CASE("a pipe: data, room, and neither", "[events]", backends) {
   auto pipe = make_pipe();
   const event_mask both_ways = other_way(pipe.reader);
   expect_seen<TestType>(pipe.reader, both_ways);
@@ -73,7 +73,7 @@ TEMPLATE_LIST_TEST_CASE("a pipe: data, room, and neither", "[events]", backends)
   expect_seen<TestType>(pipe.writer, {});
 }
 
-TEMPLATE_LIST_TEST_CASE("a pipe whose writer is gone hangs up", "[events]", backends) {
+BACKEND_TEST_CASE("a pipe whose writer is gone hangs up", "[events]", backends) {
   if (SELECTORS_HAS_WINSOCK) return skip("there are no pipes; a TCP peer that closed is tried below");
   auto pipe = make_pipe();
   pipe.writer.close();
@@ -86,8 +86,8 @@ TEMPLATE_LIST_TEST_CASE("a pipe whose writer is gone hangs up", "[events]", back
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a pipe whose reader is gone is an error, and raises what was asked for", "[events]",
-                        backends) {
+BACKEND_TEST_CASE("a pipe whose reader is gone is an error, and raises what was asked for", "[events]",
+                  backends) {
   auto pipe = make_pipe();
   pipe.reader.close();
   for (const event_mask asked : {event_mask(event::read), event_mask(event::write), read_write}) {
@@ -100,7 +100,7 @@ TEMPLATE_LIST_TEST_CASE("a pipe whose reader is gone is an error, and raises wha
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a socket pair: data, room, and both", "[events]", backends) {
+BACKEND_TEST_CASE("a socket pair: data, room, and both", "[events]", backends) {
   auto [first, second] = make_socket_pair();
   expect_seen<TestType>(first, event::write);
   write_byte(second);
@@ -109,11 +109,13 @@ TEMPLATE_LIST_TEST_CASE("a socket pair: data, room, and both", "[events]", backe
   expect_seen<TestType>(first, event::read);
 }
 
-TEMPLATE_LIST_TEST_CASE("a half-closed peer is readable, and wakes no writer whose buffer is full",
-                        "[events]", backends) {
+BACKEND_TEST_CASE("a half-closed peer is readable, and wakes no writer whose buffer is full", "[events]",
+                  backends) {
   auto [client, server] = make_tcp_pair();
   fill_for_good(server);
   checked(::shutdown(client.get(), SHUT_WR), "shutdown");
+  REQUIRE(becomes_ready(server, POLLIN));
+  fill_for_good(server);  // what comes with the end of the stream may make room
   selector<void, TestType> sel;
   sel.register_(server, event::read);
   const readiness found = ready(sel);
@@ -126,20 +128,22 @@ TEMPLATE_LIST_TEST_CASE("a half-closed peer is readable, and wakes no writer who
   CHECK(seen<TestType>(server, event::write).empty());
 }
 
-TEMPLATE_LIST_TEST_CASE("a peer that closed is readable and writable", "[events]", backends) {
+BACKEND_TEST_CASE("a peer that closed is readable and writable", "[events]", backends) {
   auto [client, server] = make_tcp_pair();
   client.close();
+  REQUIRE(becomes_ready(server, POLLIN));  // on some systems the end of a stream takes its time
   selector<void, TestType> sel;
   sel.register_(server, read_write);
   expect_raised(sel, {{server.get(), read_write}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a reset is seen by readers and by writers", "[events]", backends) {
+BACKEND_TEST_CASE("a reset is seen by readers and by writers", "[events]", backends) {
   auto [client, server] = make_tcp_pair();
   fill_for_good(server);
   const linger at_once{1, 0};
   set_option(client, SOL_SOCKET, SO_LINGER, at_once);
   client.close();
+  REQUIRE(becomes_ready(server, POLLIN));
   selector<void, TestType> sel;
   sel.register_(server, event::write);
   expect_raised(sel, {{server.get(), event::write}});
@@ -149,7 +153,7 @@ TEMPLATE_LIST_TEST_CASE("a reset is seen by readers and by writers", "[events]",
   if (is_linux) CHECK((both & event::error).empty() == is_select<TestType>);
 }
 
-TEMPLATE_LIST_TEST_CASE("a refused connect is seen by readers and by writers", "[events]", backends) {
+BACKEND_TEST_CASE("a refused connect is seen by readers and by writers", "[events]", backends) {
   sockaddr_in address;
   {
     const descriptor nobody = make_socket();
@@ -166,8 +170,8 @@ TEMPLATE_LIST_TEST_CASE("a refused connect is seen by readers and by writers", "
   if (is_linux) CHECK((both & event::error).empty() == is_select<TestType>);
 }
 
-TEMPLATE_LIST_TEST_CASE("a UDP socket with a pending error is seen by readers and by writers", "[events]",
-                        backends) {
+BACKEND_TEST_CASE("a UDP socket with a pending error is seen by readers and by writers", "[events]",
+                  backends) {
   if (SELECTORS_HAS_WINSOCK) return skip("Windows gives it to the next call, and wine does not tell of it");
   sockaddr_in address;
   {
@@ -185,7 +189,7 @@ TEMPLATE_LIST_TEST_CASE("a UDP socket with a pending error is seen by readers an
   if (is_linux) CHECK((both & event::error).empty() == (is_select<TestType> || is_kqueue<TestType>));
 }
 
-TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
+BACKEND_TEST_CASE("out-of-band data is priority", "[events]", backends) {
   const auto pair = make_tcp_pair();
   const descriptor& server = pair.second;
   const char byte = 'u';
@@ -209,7 +213,7 @@ TEMPLATE_LIST_TEST_CASE("out-of-band data is priority", "[events]", backends) {
   expect_ready(sel, {{server.get(), event::priority | event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a listening socket is readable when a connection waits", "[events]", backends) {
+BACKEND_TEST_CASE("a listening socket is readable when a connection waits", "[events]", backends) {
   listener server;
   selector<void, TestType> sel;
   sel.register_(server.socket, read_write);
@@ -219,10 +223,10 @@ TEMPLATE_LIST_TEST_CASE("a listening socket is readable when a connection waits"
 }
 
 // To the BSDs it is not ready for anything.
-TEMPLATE_LIST_TEST_CASE("a socket that was never connected hangs up, which raises what was asked for",
-                        "[events]", backends) {
+BACKEND_TEST_CASE("a socket that was never connected hangs up, which raises what was asked for", "[events]",
+                  backends) {
   const descriptor socket = make_socket();
-  if (!is_linux) {
+  if (!is_linux || (is_kqueue<TestType> && SELECTORS_HAS_KERNEL_KQUEUE)) {
     CHECK(seen<TestType>(socket, event::write).empty());
     return;
   }

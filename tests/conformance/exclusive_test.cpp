@@ -43,8 +43,8 @@ int woken_by_one_byte(What what) {
 
 TEST_CASE("one event wakes one of the selectors that watch exclusively, and all of the others",
           "[exclusive][native]") {
-  // A thread that is late to wait finds the byte there, and one that was not let run in time finds none; so it is
-  // enough to be seen once.
+  // A thread that is late to wait finds the byte there, and one that was not let run in time finds none; so
+  // it is enough to be seen once.
   int least = 2, most = 0;
   for (int round = 0; round != 10 && least != 1; ++round)
     if (const int woken = woken_by_one_byte(exclusive(event::read)); woken != 0) least = woken;

@@ -89,7 +89,7 @@ struct with_refusals {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a registration that the kernel refuses changes nothing", "[failures]", refusing) {
+BACKEND_TEST_CASE("a registration that the kernel refuses changes nothing", "[failures]", refusing) {
   with_refusals<TestType> one;
   auto other = make_pipe();
   auto data = std::make_unique<int>(2);
@@ -105,7 +105,7 @@ TEMPLATE_LIST_TEST_CASE("a registration that the kernel refuses changes nothing"
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a modification that the kernel refuses changes nothing", "[failures]", refusing) {
+BACKEND_TEST_CASE("a modification that the kernel refuses changes nothing", "[failures]", refusing) {
   with_refusals<TestType> one;
   refuse.modify = ENOMEM;
   CHECK(error_of([&](auto& refused) { one.sel.modify(one.pipe.reader, oneshot(event::read), refused); }) ==
@@ -122,8 +122,8 @@ TEMPLATE_LIST_TEST_CASE("a modification that the kernel refuses changes nothing"
   one.expect_as_before();
 }
 
-TEMPLATE_LIST_TEST_CASE("a registration lost by modify is told once as an error, then silent until modify",
-                        "[failures]", refusing) {
+BACKEND_TEST_CASE("a registration lost by modify is told once as an error, then silent until modify",
+                  "[failures]", refusing) {
   with_refusals<TestType> one;
   refuse.modify = ENOSPC;
   refuse.loses_on_modify = true;
@@ -136,8 +136,8 @@ TEMPLATE_LIST_TEST_CASE("a registration lost by modify is told once as an error,
   one.expect_as_before();
 }
 
-TEMPLATE_LIST_TEST_CASE("a wait that fails is an error that names the call, and loses nothing", "[failures]",
-                        refusing) {
+BACKEND_TEST_CASE("a wait that fails is an error that names the call, and loses nothing", "[failures]",
+                  refusing) {
   with_refusals<TestType> one;
   refuse.wait = ENOMEM;
   CHECK(error_of([&](auto& refused) { CHECK(one.sel.select(refused).empty()); }) == system_error_of(ENOMEM));
@@ -159,8 +159,8 @@ TEMPLATE_LIST_TEST_CASE("a wait that fails is an error that names the call, and 
   one.expect_as_before();
 }
 
-TEMPLATE_LIST_TEST_CASE("an unreached one-shot that cannot be armed again is told once, as an error",
-                        "[failures]", refusing) {
+BACKEND_TEST_CASE("an unreached one-shot that cannot be armed again is told once, as an error", "[failures]",
+                  refusing) {
   with_refusals<TestType> one;
   one.sel.modify(one.pipe.reader, oneshot(event::read));
   (void)one.sel.select();
@@ -172,8 +172,8 @@ TEMPLATE_LIST_TEST_CASE("an unreached one-shot that cannot be armed again is tol
   one.expect_as_before();
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector that cannot open is closed, and one that cannot reopen stays as it was",
-                        "[failures]", refusing) {
+BACKEND_TEST_CASE("a selector that cannot open is closed, and one that cannot reopen stays as it was",
+                  "[failures]", refusing) {
   with_refusals<TestType> one;
   refuse.reopen = ENFILE;
   CHECK(error_of([&](auto& refused) { one.sel.reopen(refused); }) == system_error_of(ENFILE));
@@ -188,8 +188,7 @@ TEMPLATE_LIST_TEST_CASE("a selector that cannot open is closed, and one that can
   CHECK_FALSE(closed.is_open());
 }
 
-TEMPLATE_LIST_TEST_CASE("what the kernel refuses at reopen is told once, as an error", "[failures]",
-                        refusing) {
+BACKEND_TEST_CASE("what the kernel refuses at reopen is told once, as an error", "[failures]", refusing) {
   with_refusals<TestType> one;
   refuse.add = ENOMEM;
   one.sel.reopen();
@@ -200,8 +199,8 @@ TEMPLATE_LIST_TEST_CASE("what the kernel refuses at reopen is told once, as an e
   one.expect_as_before();
 }
 
-TEMPLATE_LIST_TEST_CASE("what the kernel refused is asked for again by modify and by reopen", "[failures]",
-                        refusing) {
+BACKEND_TEST_CASE("what the kernel refused is asked for again by modify and by reopen", "[failures]",
+                  refusing) {
   with_refusals<TestType> one;
   for (const bool modifies : {true, false}) {
     refuse.add = ENOMEM;
@@ -215,8 +214,8 @@ TEMPLATE_LIST_TEST_CASE("what the kernel refused is asked for again by modify an
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("what was refused is told whatever was asked for, and a signal takes it from nobody",
-                        "[failures]", refusing) {
+BACKEND_TEST_CASE("what was refused is told whatever was asked for, and a signal takes it from nobody",
+                  "[failures]", refusing) {
   with_refusals<TestType> one;
   one.sel.modify(one.pipe.reader, event::priority);
   refuse.add = ENOMEM;
@@ -230,8 +229,8 @@ TEMPLATE_LIST_TEST_CASE("what was refused is told whatever was asked for, and a 
   CHECK(one.sel.select_until(std::chrono::steady_clock::now() + 1h).empty());
 }
 
-TEMPLATE_LIST_TEST_CASE("registrations that are refused or leaked over and over take no more memory",
-                        "[failures]", refusing) {
+BACKEND_TEST_CASE("registrations that are refused or leaked over and over take no more memory", "[failures]",
+                  refusing) {
   with_refusals<TestType> one;
   auto other = make_pipe();
   drain(one.pipe.reader);
@@ -251,8 +250,8 @@ TEMPLATE_LIST_TEST_CASE("registrations that are refused or leaked over and over 
   CHECK(allocations() == warm);
 }
 
-TEMPLATE_LIST_TEST_CASE("healing before a wait that can open nothing closes the selector, too", "[failures]",
-                        refusing) {
+BACKEND_TEST_CASE("healing before a wait that can open nothing closes the selector, too", "[failures]",
+                  refusing) {
   with_refusals<TestType> one;
   refuse.confirms_removal = false;
   one.sel.modify(one.pipe.reader, {});
@@ -263,8 +262,8 @@ TEMPLATE_LIST_TEST_CASE("healing before a wait that can open nothing closes the 
   CHECK_FALSE(one.sel.is_open());
 }
 
-TEMPLATE_LIST_TEST_CASE("healing that can open nothing closes the selector, and select tells why",
-                        "[failures]", refusing) {
+BACKEND_TEST_CASE("healing that can open nothing closes the selector, and select tells why", "[failures]",
+                  refusing) {
   with_refusals<TestType> one;
   refuse.confirms_removal = false;
   one.sel.unregister(one.pipe.reader);
@@ -281,8 +280,8 @@ TEMPLATE_LIST_TEST_CASE("healing that can open nothing closes the selector, and 
   one.expect_as_before();
 }
 
-TEMPLATE_LIST_TEST_CASE("registrations that the kernel keeps for nobody are healed, however many",
-                        "[failures]", refusing) {
+BACKEND_TEST_CASE("registrations that the kernel keeps for nobody are healed, however many", "[failures]",
+                  refusing) {
   with_refusals<TestType> one;
   auto pipes = make_pipes(200);
   for (auto& [reader, writer] : pipes) {

@@ -33,7 +33,7 @@ descriptor temporary_file() {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("files are always ready for what was asked for", "[files]", backends) {
+BACKEND_TEST_CASE("files are always ready for what was asked for", "[files]", backends) {
   selector<void, TestType> sel;
   const descriptor files[] = {null_device(), temporary_file(), open_file("/", O_RDONLY | O_DIRECTORY)};
   readiness both, writing;
@@ -51,8 +51,7 @@ TEMPLATE_LIST_TEST_CASE("files are always ready for what was asked for", "[files
   expect_idle_for(sel, 10ms);
 }
 
-TEMPLATE_LIST_TEST_CASE("files are told together with the kernel's events, in one call", "[files]",
-                        backends) {
+BACKEND_TEST_CASE("files are told together with the kernel's events, in one call", "[files]", backends) {
   selector<void, TestType> sel;
   const descriptor file = temporary_file();
   auto pipe = make_pipe();
@@ -66,8 +65,8 @@ TEMPLATE_LIST_TEST_CASE("files are told together with the kernel's events, in on
   for (int i = 0; i != 2; ++i) expect_ready(sel, {{file.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a file has nothing exceptional, and delays nobody who waits for that", "[files]",
-                        backends) {
+BACKEND_TEST_CASE("a file has nothing exceptional, and delays nobody who waits for that", "[files]",
+                  backends) {
   if (!has_priority<TestType>) return;
   selector<void, TestType> sel;
   const descriptor file = temporary_file();
@@ -84,7 +83,7 @@ TEMPLATE_LIST_TEST_CASE("a file has nothing exceptional, and delays nobody who w
   expect_ready(sel, {{others[0].get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a paused file is silent", "[files]", backends) {
+BACKEND_TEST_CASE("a paused file is silent", "[files]", backends) {
   selector<void, TestType> sel;
   const descriptor file = null_device();
   sel.register_(file, read_write);
@@ -94,7 +93,7 @@ TEMPLATE_LIST_TEST_CASE("a paused file is silent", "[files]", backends) {
   expect_ready(sel, {{file.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a one-shot file is told once for each register_ and modify", "[files]", backends) {
+BACKEND_TEST_CASE("a one-shot file is told once for each register_ and modify", "[files]", backends) {
   selector<void, TestType> sel;
   const descriptor file = null_device();
   sel.register_(file, oneshot(event::read));
@@ -115,7 +114,7 @@ TEMPLATE_LIST_TEST_CASE("a one-shot file is told once for each register_ and mod
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a file that was closed is told once, as an error", "[files]", backends) {
+BACKEND_TEST_CASE("a file that was closed is told once, as an error", "[files]", backends) {
   selector<void, TestType> sel;
   descriptor file = temporary_file();
   const auto number = file.get();
@@ -132,8 +131,8 @@ TEMPLATE_LIST_TEST_CASE("a file that was closed is told once, as an error", "[fi
   sel.unregister(number);
 }
 
-TEMPLATE_LIST_TEST_CASE("a file that was closed is told once, though an edge is told again by reopen",
-                        "[files]", backends) {
+BACKEND_TEST_CASE("a file that was closed is told once, though an edge is told again by reopen", "[files]",
+                  backends) {
   if constexpr (supports<TestType, trigger::edge>) {
     selector<void, TestType> sel;
     descriptor file = temporary_file();
@@ -146,7 +145,7 @@ TEMPLATE_LIST_TEST_CASE("a file that was closed is told once, though an edge is 
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("what was a file is watched like what it is now", "[files]", backends) {
+BACKEND_TEST_CASE("what was a file is watched like what it is now", "[files]", backends) {
   selector<void, TestType> sel;
   auto pipe = make_pipe();
   const descriptor file = null_device();
@@ -159,7 +158,7 @@ TEMPLATE_LIST_TEST_CASE("what was a file is watched like what it is now", "[file
   expect_ready(sel, {{file.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a file's data is destroyed like any other", "[files]", backends) {
+BACKEND_TEST_CASE("a file's data is destroyed like any other", "[files]", backends) {
   const auto data = std::make_shared<int>(1);
   const descriptor file = null_device();
   selector<std::shared_ptr<int>, TestType> sel;
@@ -174,8 +173,8 @@ TEMPLATE_LIST_TEST_CASE("a file's data is destroyed like any other", "[files]", 
   CHECK(data.use_count() == 1);
 }
 
-TEMPLATE_LIST_TEST_CASE("a file whose data cannot be made is not registered, and the others are", "[files]",
-                        backends) {
+BACKEND_TEST_CASE("a file whose data cannot be made is not registered, and the others are", "[files]",
+                  backends) {
   struct throwing {
     explicit(false) throwing(bool throws) {
       if (throws) throw 1;
@@ -191,7 +190,7 @@ TEMPLATE_LIST_TEST_CASE("a file whose data cannot be made is not registered, and
   CHECK(ready(sel).size() == 3);
 }
 
-TEMPLATE_LIST_TEST_CASE("many files, reached one by one, are all told again", "[files]", backends) {
+BACKEND_TEST_CASE("many files, reached one by one, are all told again", "[files]", backends) {
   selector<void, TestType> sel;
   std::vector<descriptor> files;
   for (int i = 0; i != 50; ++i) {
@@ -205,8 +204,8 @@ TEMPLATE_LIST_TEST_CASE("many files, reached one by one, are all told again", "[
   CHECK(ready(sel).size() == 49);
 }
 
-TEMPLATE_LIST_TEST_CASE("a file unregistered and registered again in the loop is told by the next select",
-                        "[files]", backends) {
+BACKEND_TEST_CASE("a file unregistered and registered again in the loop is told by the next select",
+                  "[files]", backends) {
   selector<int, TestType> sel;
   const descriptor file = null_device();
   sel.register_(file, event::read, 1);
@@ -224,8 +223,8 @@ TEMPLATE_LIST_TEST_CASE("a file unregistered and registered again in the loop is
 
 #if SELECTORS_HAS_EPOLL  // sysfs, and O_PATH, are Linux's
 
-TEMPLATE_LIST_TEST_CASE("a file of the kernel's own that has news is exceptional, as poll(2) says",
-                        "[files][native]", backends) {
+BACKEND_TEST_CASE("a file of the kernel's own that has news is exceptional, as poll(2) says",
+                  "[files][native]", backends) {
   const descriptor news(::open("/sys/kernel/uevent_seqnum", O_RDONLY | O_CLOEXEC));
   pollfd asked{news.get(), POLLPRI, 0};
   if (::poll(&asked, 1, 0) != 1 || (asked.revents & POLLPRI) == 0 || is_kqueue<TestType>) {
@@ -237,7 +236,7 @@ TEMPLATE_LIST_TEST_CASE("a file of the kernel's own that has news is exceptional
   expect_raised(sel, {{news.get(), event::priority}});
 }
 
-TEMPLATE_LIST_TEST_CASE(
+BACKEND_TEST_CASE(
     "a descriptor that nobody can read or watch is refused, told as an error, or left to the reader",
     "[files]", backends) {
   selector<void, TestType> sel;

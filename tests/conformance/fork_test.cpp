@@ -21,7 +21,8 @@ using namespace support;
 
 namespace {
 
-// What a handler does in a child that was registered before the library's, which is when the first selector is opened.
+// What a handler does in a child that was registered before the library's: that is registered when the first
+// selector is opened.
 std::function<void()> in_early_handler;
 [[maybe_unused]] const int early_handler = pthread_atfork(nullptr, nullptr, [] {
   if (in_early_handler) in_early_handler();
@@ -29,7 +30,7 @@ std::function<void()> in_early_handler;
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a child is refused what would use its parent's kernel object", "[fork]", backends) {
+BACKEND_TEST_CASE("a child is refused what would use its parent's kernel object", "[fork]", backends) {
   selector<void, TestType> sel;
   auto pipe = make_pipe();
   auto other = make_pipe();
@@ -52,8 +53,8 @@ TEMPLATE_LIST_TEST_CASE("a child is refused what would use its parent's kernel o
         }) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("what a child unregisters, clears or closes stays registered with its parent",
-                        "[fork]", backends) {
+BACKEND_TEST_CASE("what a child unregisters, clears or closes stays registered with its parent", "[fork]",
+                  backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(2);
   for (auto& [reader, writer] : pipes) {
@@ -72,8 +73,8 @@ TEMPLATE_LIST_TEST_CASE("what a child unregisters, clears or closes stays regist
   CHECK(ready(sel).size() == 2);
 }
 
-TEMPLATE_LIST_TEST_CASE("a child that reopens has the same keys and disturbs its parent in nothing", "[fork]",
-                        backends) {
+BACKEND_TEST_CASE("a child that reopens has the same keys and disturbs its parent in nothing", "[fork]",
+                  backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -99,8 +100,8 @@ TEMPLATE_LIST_TEST_CASE("a child that reopens has the same keys and disturbs its
   CHECK(ready(sel).size() == 2);
 }
 
-TEMPLATE_LIST_TEST_CASE("a grandchild is refused what its parent's reopened selector would do", "[fork]",
-                        backends) {
+BACKEND_TEST_CASE("a grandchild is refused what its parent's reopened selector would do", "[fork]",
+                  backends) {
   selector<void, TestType> sel;
   CHECK(in_child([&] {
           std::error_code error;
@@ -117,7 +118,7 @@ TEMPLATE_LIST_TEST_CASE("a grandchild is refused what its parent's reopened sele
         }) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector made in a child is the child's own", "[fork]", backends) {
+BACKEND_TEST_CASE("a selector made in a child is the child's own", "[fork]", backends) {
   auto pipe = make_pipe();
   write_byte(pipe.writer);
   CHECK(in_child([&] {
@@ -130,7 +131,7 @@ TEMPLATE_LIST_TEST_CASE("a selector made in a child is the child's own", "[fork]
         }) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("a moved selector is still its maker's", "[fork]", backends) {
+BACKEND_TEST_CASE("a moved selector is still its maker's", "[fork]", backends) {
   selector<void, TestType> maker;
   selector<void, TestType> sel(std::move(maker));
   CHECK(in_child([&] {
@@ -143,8 +144,8 @@ TEMPLATE_LIST_TEST_CASE("a moved selector is still its maker's", "[fork]", backe
         }) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("what a loop did not reach before a fork, parent and child each still get", "[fork]",
-                        backends) {
+BACKEND_TEST_CASE("what a loop did not reach before a fork, parent and child each still get", "[fork]",
+                  backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -164,7 +165,7 @@ TEMPLATE_LIST_TEST_CASE("what a loop did not reach before a fork, parent and chi
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("every descriptor that the library makes is close-on-exec", "[fork]", backends) {
+BACKEND_TEST_CASE("every descriptor that the library makes is close-on-exec", "[fork]", backends) {
   const std::vector<int> before = open_descriptors();
   selector<void, TestType> sel;
   const wakeup other_threads;
@@ -183,8 +184,7 @@ TEMPLATE_LIST_TEST_CASE("every descriptor that the library makes is close-on-exe
   check_new();
 }
 
-TEMPLATE_LIST_TEST_CASE("a child that reopens within a loop of its parent arms nothing there", "[fork]",
-                        backends) {
+BACKEND_TEST_CASE("a child that reopens within a loop of its parent arms nothing there", "[fork]", backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -205,8 +205,8 @@ TEMPLATE_LIST_TEST_CASE("a child that reopens within a loop of its parent arms n
 }
 
 // A process's table of descriptors may have no place for the number any more, and select(2) leaves it as it was asked.
-TEMPLATE_LIST_TEST_CASE("what was closed before a fork is not ready for the child, however high its number",
-                        "[fork][native]", backends) {
+BACKEND_TEST_CASE("what was closed before a fork is not ready for the child, however high its number",
+                  "[fork][native]", backends) {
   if (!may_have_descriptors(6000)) {
     WARN("left out: this user may not have so many descriptors");
     return;
@@ -230,8 +230,7 @@ TEMPLATE_LIST_TEST_CASE("what was closed before a fork is not ready for the chil
 }
 
 // kqueue(2): a child does not inherit the queue, so its number may be another file's there.
-TEMPLATE_LIST_TEST_CASE("a number that is another file's in a child is left alone there", "[fork]",
-                        backends) {
+BACKEND_TEST_CASE("a number that is another file's in a child is left alone there", "[fork]", backends) {
   if constexpr (has_object<TestType>) {
     selector<void, TestType> sel;
     auto pipes = make_pipes(2);
@@ -253,9 +252,11 @@ TEMPLATE_LIST_TEST_CASE("a number that is another file's in a child is left alon
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a child is one in a fork handler that was registered before the library's", "[fork]",
-                        backends) {
+BACKEND_TEST_CASE("a child is one in a fork handler that was registered before the library's", "[fork]",
+                  backends) {
   if (!has_emptied_pages()) return skip("nothing but a fork handler of the library tells children there");
+  if (is_kqueue<TestType> && is_linux)
+    return skip("the double of kqueue(2) takes a child's queues away after its handlers, not before");
   selector<void, TestType> refused, reopened, cleared;
   wakeup bell;
   auto pipes = make_pipes(3);
@@ -286,7 +287,7 @@ TEMPLATE_LIST_TEST_CASE("a child is one in a fork handler that was registered be
   CHECK(ready(cleared).size() == 1);
 }
 
-TEMPLATE_LIST_TEST_CASE("a child that runs no fork handlers is one", "[fork][native]", backends) {
+BACKEND_TEST_CASE("a child that runs no fork handlers is one", "[fork][native]", backends) {
   if (!has_emptied_pages()) return skip("nothing but a fork handler of the library tells children there");
   selector<void, TestType> sel;
   wakeup bell;
@@ -319,7 +320,7 @@ TEMPLATE_LIST_TEST_CASE("a child that runs no fork handlers is one", "[fork][nat
   expect_ready(sel, {{pipe.reader.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("of a child's selectors those are its own that it has reopened", "[fork]", backends) {
+BACKEND_TEST_CASE("of a child's selectors those are its own that it has reopened", "[fork]", backends) {
   selector<void, TestType> first, second;
   CHECK(in_child([&] {
           std::error_code error;
@@ -338,8 +339,7 @@ TEMPLATE_LIST_TEST_CASE("of a child's selectors those are its own that it has re
         }) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector that a child has closed or moved from is closed there", "[fork]",
-                        backends) {
+BACKEND_TEST_CASE("a selector that a child has closed or moved from is closed there", "[fork]", backends) {
   selector<void, TestType> closed, moved;
   CHECK(in_child([&] {
           std::error_code error;

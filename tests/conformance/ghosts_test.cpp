@@ -28,20 +28,19 @@ struct leaked_pipe {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a leaked registration that is unregistered neither spins nor lies", "[ghosts]",
-                        backends) {
+BACKEND_TEST_CASE("a leaked registration that is unregistered neither spins nor lies", "[ghosts]", backends) {
   selector<std::unique_ptr<int>, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read, std::make_unique<int>(1));
   leaked.close();
-  const auto before = sel.native_handle();
+  const auto before = object_of(sel);
   sel.unregister(leaked.number);
   for (int i = 0; i != 3; ++i) expect_idle_for(sel, 20ms);
-  if (keeps_number<TestType>) CHECK(sel.native_handle() == before);
+  if (keeps_number<TestType>) CHECK(object_of(sel) == before);
   CHECK(sel.empty());
 }
 
-TEMPLATE_LIST_TEST_CASE("a leaked registration that is paused neither spins nor lies", "[ghosts]", backends) {
+BACKEND_TEST_CASE("a leaked registration that is paused neither spins nor lies", "[ghosts]", backends) {
   selector<void, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read);
@@ -51,8 +50,7 @@ TEMPLATE_LIST_TEST_CASE("a leaked registration that is paused neither spins nor 
   CHECK(sel.contains(leaked.number));
 }
 
-TEMPLATE_LIST_TEST_CASE("a leaked registration never reaches the next key on its number", "[ghosts]",
-                        backends) {
+BACKEND_TEST_CASE("a leaked registration never reaches the next key on its number", "[ghosts]", backends) {
   selector<int, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read, 1);
@@ -68,8 +66,8 @@ TEMPLATE_LIST_TEST_CASE("a leaked registration never reaches the next key on its
   CHECK(sel.at(again).data() == 2);
 }
 
-TEMPLATE_LIST_TEST_CASE("a leaked registration whose file is put back on its number is replaced", "[ghosts]",
-                        backends) {
+BACKEND_TEST_CASE("a leaked registration whose file is put back on its number is replaced", "[ghosts]",
+                  backends) {
   selector<int, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read, 1);
@@ -82,8 +80,8 @@ TEMPLATE_LIST_TEST_CASE("a leaked registration whose file is put back on its num
   expect_idle_for(sel, 20ms);
 }
 
-TEMPLATE_LIST_TEST_CASE("a paused key whose registration leaked is reported once when it is resumed",
-                        "[ghosts]", backends) {
+BACKEND_TEST_CASE("a paused key whose registration leaked is reported once when it is resumed", "[ghosts]",
+                  backends) {
   selector<void, TestType> sel;
   leaked_pipe leaked;
   sel.register_(leaked.number, event::read);
@@ -112,8 +110,8 @@ TEMPLATE_LIST_TEST_CASE("a paused key whose registration leaked is reported once
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a number that changes its file back and forth is reported for its key alone",
-                        "[ghosts]", backends) {
+BACKEND_TEST_CASE("a number that changes its file back and forth is reported for its key alone", "[ghosts]",
+                  backends) {
   selector<int, TestType> sel;
   leaked_pipe a;
   auto b = make_pipe();
@@ -136,8 +134,8 @@ TEMPLATE_LIST_TEST_CASE("a number that changes its file back and forth is report
 }
 
 // Found by the chaos test: MOD and DEL meant for one registration hit the other's of the same number.
-TEMPLATE_LIST_TEST_CASE("a key whose number changed its file back is reported once, however it is modified",
-                        "[ghosts]", backends) {
+BACKEND_TEST_CASE("a key whose number changed its file back is reported once, however it is modified",
+                  "[ghosts]", backends) {
   // libkqueue tells of two files under one number as of two filters of one: nothing there shows that it is leaked.
   if (is_kqueue<TestType> && keeps_closed<TestType>) return;
   selector<int, TestType> sel;
@@ -172,7 +170,7 @@ TEMPLATE_LIST_TEST_CASE("a key whose number changed its file back is reported on
   for (int i = 0; i != 3; ++i) expect_idle_for(sel, 10ms);
 }
 
-TEMPLATE_LIST_TEST_CASE("a thousand leaked registrations disturb nobody", "[ghosts]", backends) {
+BACKEND_TEST_CASE("a thousand leaked registrations disturb nobody", "[ghosts]", backends) {
   selector<int, TestType> sel;
   auto live = make_pipe();
   sel.register_(live.reader, event::read, 0);
@@ -192,7 +190,7 @@ TEMPLATE_LIST_TEST_CASE("a thousand leaked registrations disturb nobody", "[ghos
   expect_ready(sel, {{live.reader.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("healing keeps what was armed, and what was not", "[ghosts]", backends) {
+BACKEND_TEST_CASE("healing keeps what was armed, and what was not", "[ghosts]", backends) {
   selector<void, TestType> sel;
   auto fired = make_pipe();
   auto armed = make_pipe();
@@ -218,7 +216,7 @@ TEMPLATE_LIST_TEST_CASE("healing keeps what was armed, and what was not", "[ghos
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("healing reports an edge again that is ready", "[ghosts]", backends) {
+BACKEND_TEST_CASE("healing reports an edge again that is ready", "[ghosts]", backends) {
   if constexpr (supports<TestType, trigger::edge>) {
     selector<void, TestType> sel;
     auto pipe = make_pipe();
@@ -234,7 +232,7 @@ TEMPLATE_LIST_TEST_CASE("healing reports an edge again that is ready", "[ghosts]
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a key that healing cannot add is told once, as an error", "[ghosts]", backends) {
+BACKEND_TEST_CASE("a key that healing cannot add is told once, as an error", "[ghosts]", backends) {
   if constexpr (keeps_closed<TestType>) {
     selector<void, TestType> sel;
     auto closed = make_pipe();
@@ -252,7 +250,7 @@ TEMPLATE_LIST_TEST_CASE("a key that healing cannot add is told once, as an error
 }
 
 #if !SELECTORS_HAS_WINSOCK
-TEMPLATE_LIST_TEST_CASE("healing works without a free descriptor", "[ghosts]", backends) {
+BACKEND_TEST_CASE("healing works without a free descriptor", "[ghosts]", backends) {
   selector<void, TestType> sel;
   auto live = make_pipe();
   sel.register_(live.reader, event::read);
@@ -277,7 +275,7 @@ TEST_CASE("healing works without a free descriptor", "[ghosts]") {
 }
 #endif
 
-TEMPLATE_LIST_TEST_CASE("selectors nest", "[ghosts]", backends) {
+BACKEND_TEST_CASE("selectors nest", "[ghosts]", backends) {
   if constexpr (has_object<TestType>) {
     selector<void, TestType> inner;
     selector<void, TestType> outer;
@@ -290,8 +288,8 @@ TEMPLATE_LIST_TEST_CASE("selectors nest", "[ghosts]", backends) {
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a key resumed after a silent leak is watched, whatever else happens before the wait",
-                        "[ghosts]", backends) {
+BACKEND_TEST_CASE("a key resumed after a silent leak is watched, whatever else happens before the wait",
+                  "[ghosts]", backends) {
   selector<int, TestType> sel;
   leaked_pipe leaked;
   auto other = make_pipe();
@@ -318,8 +316,8 @@ TEMPLATE_LIST_TEST_CASE("a key resumed after a silent leak is watched, whatever 
 #endif
 }
 
-TEMPLATE_LIST_TEST_CASE("a removal that the kernel may have mistaken makes no place for the next key",
-                        "[ghosts]", backends) {
+BACKEND_TEST_CASE("a removal that the kernel may have mistaken makes no place for the next key", "[ghosts]",
+                  backends) {
   selector<int, TestType> sel;
   auto live = make_pipe();
   write_byte(live.writer);

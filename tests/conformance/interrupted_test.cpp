@@ -61,7 +61,7 @@ class pestering {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a signal ends a wait early, empty and without an error", "[signals]", backends) {
+BACKEND_TEST_CASE("a signal ends a wait early, empty and without an error", "[signals]", backends) {
   selector<void, TestType> sel;
   auto pipe = make_pipe();
   sel.register_(pipe.reader, event::read);
@@ -81,7 +81,7 @@ TEMPLATE_LIST_TEST_CASE("a signal ends a wait early, empty and without an error"
   expect_ready(sel, {{pipe.reader.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a storm of signals loses no event", "[signals]", backends) {
+BACKEND_TEST_CASE("a storm of signals loses no event", "[signals]", backends) {
   selector<void, TestType> sel;
   auto [first, second] = make_socket_pair();
   sel.register_(first, event::read);
@@ -111,9 +111,8 @@ TEMPLATE_LIST_TEST_CASE("a storm of signals loses no event", "[signals]", backen
   CHECK(received == bytes);
 }
 
-TEMPLATE_LIST_TEST_CASE(
-    "in a storm of signals a wait ends early only when one arrived, and is never an error", "[signals]",
-    backends) {
+BACKEND_TEST_CASE("in a storm of signals a wait ends early only when one arrived, and is never an error",
+                  "[signals]", backends) {
   selector<void, TestType> sel;
   auto pipe = make_pipe();
   sel.register_(pipe.reader, event::read);
@@ -147,8 +146,8 @@ TEMPLATE_LIST_TEST_CASE(
   CHECK(full > 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("a stopped and continued process waits on, or returns empty", "[signals][native]",
-                        backends) {
+BACKEND_TEST_CASE("a stopped and continued process waits on, or returns empty", "[signals][native]",
+                  backends) {
   auto pipe = make_pipe();
   auto ready_to_stop = make_pipe();
   auto in_select = [&] {

@@ -14,8 +14,7 @@ using namespace selectors;
 using namespace support;
 
 #if !SELECTORS_HAS_WINSOCK
-TEMPLATE_LIST_TEST_CASE("descriptors above FD_SETSIZE are watched like any other", "[limits][native]",
-                        backends) {
+BACKEND_TEST_CASE("descriptors above FD_SETSIZE are watched like any other", "[limits][native]", backends) {
   if (!may_have_descriptors(9100)) {
     WARN("left out: this user may not have so many descriptors");
     return;
@@ -45,7 +44,7 @@ TEST_CASE("descriptors above FD_SETSIZE are watched like any other", "[limits]")
 }
 #endif
 
-TEMPLATE_LIST_TEST_CASE("thousands of handles are watched at once", "[limits][native]", backends) {
+BACKEND_TEST_CASE("thousands of handles are watched at once", "[limits][native]", backends) {
   if (!may_have_descriptors(4100)) {
     WARN("left out: this user may not have so many descriptors");
     return;
@@ -65,8 +64,8 @@ TEMPLATE_LIST_TEST_CASE("thousands of handles are watched at once", "[limits][na
 }
 
 #if !SELECTORS_HAS_WINSOCK
-TEMPLATE_LIST_TEST_CASE("without a free descriptor a selector is an error that names the call, and is closed",
-                        "[limits]", backends) {
+BACKEND_TEST_CASE("without a free descriptor a selector is an error that names the call, and is closed",
+                  "[limits]", backends) {
   if constexpr (has_object<TestType>) {
     std::error_code error;
     std::optional<selector<void, TestType>> sel;
@@ -90,7 +89,7 @@ TEMPLATE_LIST_TEST_CASE("without a free descriptor a selector is an error that n
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("reopen without a free descriptor leaves all as it was", "[limits]", backends) {
+BACKEND_TEST_CASE("reopen without a free descriptor leaves all as it was", "[limits]", backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -98,22 +97,22 @@ TEMPLATE_LIST_TEST_CASE("reopen without a free descriptor leaves all as it was",
     sel.register_(reader, oneshot(event::read));
   }
   for ([[maybe_unused]] auto one : sel.select()) break;
-  const auto handle = sel.native_handle();
+  const auto handle = object_of(sel);
   {
     const exhausted_descriptors none;
     const std::error_code error = error_of([&](auto& refused) { sel.reopen(refused); });
     CHECK(error ==
           (has_object<TestType> ? std::error_code(EMFILE, std::system_category()) : std::error_code()));
   }
-  CHECK(sel.native_handle() == handle);
+  CHECK(object_of(sel) == handle);
   CHECK(sel.size() == 3);
   CHECK(ready(sel).size() == 2);
   expect_idle(sel);
 }
 
 // macOS and the BSDs take FD_SETSIZE of them, whatever the limit is.
-TEMPLATE_LIST_TEST_CASE("more handles than poll takes are an error that names the call", "[limits][native]",
-                        backends) {
+BACKEND_TEST_CASE("more handles than poll takes are an error that names the call", "[limits][native]",
+                  backends) {
   if constexpr (TestType::name == "poll" && is_linux) {
     selector<void, TestType> sel;
     auto pipes = make_pipes(40);

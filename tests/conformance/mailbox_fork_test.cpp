@@ -44,7 +44,7 @@ struct destroyed_in {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a child's mailbox is empty and its own", "[mailbox][fork]", backends) {
+BACKEND_TEST_CASE("a child's mailbox is empty and its own", "[mailbox][fork]", backends) {
   selector<void, TestType> sel;
   mailbox<int> box;
   sel.register_(box, event::read);
@@ -73,9 +73,8 @@ TEMPLATE_LIST_TEST_CASE("a child's mailbox is empty and its own", "[mailbox][for
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE(
-    "a child that reopens its selector gets what is posted there, and nothing of its parent's",
-    "[mailbox][fork]", backends) {
+BACKEND_TEST_CASE("a child that reopens its selector gets what is posted there, and nothing of its parent's",
+                  "[mailbox][fork]", backends) {
   selector<void, TestType> sel;
   mailbox<int> box;
   sel.register_(box, event::read);
@@ -204,6 +203,42 @@ TEST_CASE("no lock of a mailbox is held in a child, whatever other threads do", 
   is_over = true;
   for (std::thread& poster : posters) poster.join();
   CHECK(worst == 0);
+}
+
+namespace {
+
+// Stays where it is moved, under the lock, until it may go on.
+struct lingering {
+  static inline std::atomic<bool> is_there{false}, may_go_on{true};
+  explicit(false) lingering(int n) : number(n) {}
+  lingering(lingering&& other) noexcept : number(other.number) {
+    is_there = true;
+    while (!may_go_on) std::this_thread::yield();
+  }
+  explicit operator int() const { return number; }
+  int number;
+};
+
+}  // namespace
+
+TEST_CASE("a lock that another thread holds at a fork is not held in the child", "[mailbox][fork][threads]") {
+  mailbox<lingering> box;
+  box.post(1);
+  lingering::is_there = lingering::may_go_on = false;
+  std::thread poster([&] { box.post(2); });
+  while (!lingering::is_there) std::this_thread::yield();
+  CHECK(in_child([&] {
+          lingering::may_go_on = true;
+          std::error_code error;
+          if (only_one_of(box) != 0) return 1;
+          if (!box.post(3, error)) return 2;
+          return only_one_of(box) == 3 ? 0 : 3;
+        }) == 0);
+  lingering::may_go_on = true;
+  poster.join();
+  int expected = 1;
+  for (lingering& one : box.take()) CHECK(one.number == expected++);
+  CHECK(expected == 3);
 }
 
 TEST_CASE("the threads of a child that come first make a mailbox the child's once",

@@ -54,7 +54,7 @@ struct counted {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a mailbox is readable from a post to its take", "[mailbox]", backends) {
+BACKEND_TEST_CASE("a mailbox is readable from a post to its take", "[mailbox]", backends) {
   selector<void, TestType> sel;
   mailbox<int> box;
   sel.register_(box, event::read);
@@ -69,7 +69,7 @@ TEMPLATE_LIST_TEST_CASE("a mailbox is readable from a post to its take", "[mailb
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a post ends a wait", "[mailbox]", backends) {
+BACKEND_TEST_CASE("a post ends a wait", "[mailbox]", backends) {
   selector<void, TestType> sel;
   mailbox<std::string> box;
   sel.register_(box, event::read);
@@ -79,8 +79,7 @@ TEMPLATE_LIST_TEST_CASE("a post ends a wait", "[mailbox]", backends) {
   CHECK(all_of(box) == std::vector<std::string>{"from a thread"});
 }
 
-TEMPLATE_LIST_TEST_CASE("what a loop over a mailbox does not reach stays and wakes again", "[mailbox]",
-                        backends) {
+BACKEND_TEST_CASE("what a loop over a mailbox does not reach stays and wakes again", "[mailbox]", backends) {
   selector<void, TestType> sel;
   mailbox<int> box;
   sel.register_(box, event::read);
@@ -109,8 +108,8 @@ TEMPLATE_LIST_TEST_CASE("what a loop over a mailbox does not reach stays and wak
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("an edge is there again for what a loop over a mailbox did not reach", "[mailbox]",
-                        backends) {
+BACKEND_TEST_CASE("an edge is there again for what a loop over a mailbox did not reach", "[mailbox]",
+                  backends) {
   if constexpr (supports<TestType, trigger::edge>) {
     selector<void, TestType> sel;
     mailbox<int> box;
@@ -133,8 +132,7 @@ TEMPLATE_LIST_TEST_CASE("an edge is there again for what a loop over a mailbox d
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("what is posted within a loop over a mailbox is for the next", "[mailbox]",
-                        backends) {
+BACKEND_TEST_CASE("what is posted within a loop over a mailbox is for the next", "[mailbox]", backends) {
   selector<void, TestType> sel;
   mailbox<int> box;
   sel.register_(box, event::read);
@@ -151,6 +149,7 @@ TEMPLATE_LIST_TEST_CASE("what is posted within a loop over a mailbox is for the 
 }
 
 TEST_CASE("a mailbox's values are destroyed one by one, by the next step of the loop", "[mailbox]") {
+  const auto live = live_allocations();
   {
     mailbox<counted> box;
     for (int n = 0; n != 1000; ++n) box.post(n);
@@ -161,10 +160,11 @@ TEST_CASE("a mailbox's values are destroyed one by one, by the next step of the 
       if (left == 300) break;
     }
     CHECK(counted::alive == 300);
-    box.post(1);
-    CHECK(counted::alive == 301);
+    for (int n = 0; n != 1000; ++n) box.post(n);  // several chunks' worth
+    CHECK(counted::alive == 1300);
   }
   CHECK(counted::alive == 0);
+  CHECK(live_allocations() == live);
 }
 
 TEST_CASE("a loop within a loop over a mailbox goes on where the outer one stands", "[mailbox]") {
@@ -337,7 +337,7 @@ struct busy {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a value may post and take when it is destroyed", "[mailbox]", backends) {
+BACKEND_TEST_CASE("a value may post and take when it is destroyed", "[mailbox]", backends) {
   selector<void, TestType> sel;
   mailbox<busy> box;
   busy::box = &box;
@@ -362,13 +362,17 @@ TEST_CASE("posting and taking under a mailbox's lock is refused, and loses nothi
   busy::box = &box;
   busy::at_destruction = 0;
   busy::error.clear();
+  selector<> sel;
+  sel.register_(box, event::read);
+  box.post(busy(0));  // whose notification must stay
   busy::at_move = true;
   box.post(busy(1));
+  expect_ready(sel, {{box.native_handle(), event::read}});
   CHECK_FALSE(busy::at_move);
   CHECK(busy::error == std::errc::resource_deadlock_would_occur);
   std::vector<int> found;
   for (busy& one : box.take()) found.push_back(one.number);
-  CHECK(found == std::vector<int>{1});
+  CHECK(found == std::vector<int>{0, 1});
 }
 
 TEST_CASE("a conversion may post and take", "[mailbox]") {
@@ -512,14 +516,15 @@ TEST_CASE("a mailbox without a descriptor is an error that names the call", "[ma
 
 // ---- threads ----------------------------------------------------------------------------------------------
 
-TEMPLATE_LIST_TEST_CASE("of what many threads post nothing is lost, and each thread's is in its order",
-                        "[mailbox][threads]", backends) {
+BACKEND_TEST_CASE("of what many threads post nothing is lost, and each thread's is in its order",
+                  "[mailbox][threads]", backends) {
   struct posted {
     std::size_t thread;
     int number;
   };
   const std::size_t threads = GENERATE(std::size_t{1}, std::size_t{4}, std::size_t{16});
-  constexpr int most = 40000;
+  constexpr int most =
+      SELECTORS_HAS_WINSOCK ? 8000 : 40000;  // where each break makes a few slow calls, fewer
   const int items = most / static_cast<int>(threads);
   const bool leaves = GENERATE(false, true);
   selector<void, TestType> sel;

@@ -18,7 +18,7 @@ template <class Selector>
 void expect_closed(Selector& sel) {
   auto pipe = make_pipe();
   CHECK_FALSE(sel.is_open());
-  CHECK(sel.native_handle() == detail::invalid_handle);
+  CHECK(object_of(sel) == detail::invalid_handle);
   CHECK(sel.empty());
   CHECK(sel.begin() == sel.end());
   CHECK_FALSE(sel.contains(pipe.reader));
@@ -45,7 +45,7 @@ void expect_usable(Selector& sel) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a closed selector refuses all, and reopens empty", "[moving]", backends) {
+BACKEND_TEST_CASE("a closed selector refuses all, and reopens empty", "[moving]", backends) {
   selector<int, TestType> sel;
   auto pipe = make_pipe();
   sel.register_(pipe.reader, event::read);
@@ -58,14 +58,14 @@ TEMPLATE_LIST_TEST_CASE("a closed selector refuses all, and reopens empty", "[mo
   expect_usable(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector moves with its keys, and leaves a closed one", "[moving]", backends) {
+BACKEND_TEST_CASE("a selector moves with its keys, and leaves a closed one", "[moving]", backends) {
   selector<int, TestType> first;
   auto pipe = make_pipe();
   write_byte(pipe.writer);
   first.register_(pipe.reader, event::read, 9);
-  const auto handle = first.native_handle();
+  const auto handle = object_of(first);
   selector<int, TestType> second(std::move(first));
-  CHECK(second.native_handle() == handle);
+  CHECK(object_of(second) == handle);
   CHECK(second.at(pipe.reader).data() == 9);
   expect_ready(second, {{pipe.reader.get(), event::read}});
   expect_closed(first);
@@ -74,7 +74,7 @@ TEMPLATE_LIST_TEST_CASE("a selector moves with its keys, and leaves a closed one
   expect_ready(second, {{pipe.reader.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("selectors swap", "[moving]", backends) {
+BACKEND_TEST_CASE("selectors swap", "[moving]", backends) {
   selector<int, TestType> first, second;
   auto pipes = make_pipes(2);
   for (auto& [reader, writer] : pipes) write_byte(writer);
@@ -85,7 +85,7 @@ TEMPLATE_LIST_TEST_CASE("selectors swap", "[moving]", backends) {
   expect_ready(second, {{pipes[0].reader.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector moved to itself stays as it was", "[moving]", backends) {
+BACKEND_TEST_CASE("a selector moved to itself stays as it was", "[moving]", backends) {
   selector<int, TestType> sel;
   auto pipe = make_pipe();
   write_byte(pipe.writer);
@@ -95,16 +95,16 @@ TEMPLATE_LIST_TEST_CASE("a selector moved to itself stays as it was", "[moving]"
   expect_ready(sel, {{pipe.reader.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("assigning over a selector closes its kernel object", "[moving]", backends) {
+BACKEND_TEST_CASE("assigning over a selector closes its kernel object", "[moving]", backends) {
   selector<int, TestType> first, second;
-  const auto handle = first.native_handle();
+  const auto handle = object_of(first);
   first = std::move(second);
   if (has_object<TestType>) CHECK_FALSE(is_open(handle));
   expect_closed(second);
   expect_usable(first);
 }
 
-TEMPLATE_LIST_TEST_CASE("clear unregisters all and keeps the selector open", "[moving]", backends) {
+BACKEND_TEST_CASE("clear unregisters all and keeps the selector open", "[moving]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(5);
   for (auto& [reader, writer] : pipes) {
@@ -118,7 +118,7 @@ TEMPLATE_LIST_TEST_CASE("clear unregisters all and keeps the selector open", "[m
   CHECK(ready(sel).size() == 5);
 }
 
-TEMPLATE_LIST_TEST_CASE("reopen arms again what was armed", "[moving]", backends) {
+BACKEND_TEST_CASE("reopen arms again what was armed", "[moving]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(4);
   for (auto& [reader, writer] : pipes) write_byte(writer);
@@ -127,14 +127,14 @@ TEMPLATE_LIST_TEST_CASE("reopen arms again what was armed", "[moving]", backends
   sel.register_(pipes[1].reader, oneshot(event::read));
   sel.register_(pipes[2].reader, event::read);
   sel.register_(pipes[3].reader, event_mask());
-  const auto handle = sel.native_handle();
+  const auto handle = object_of(sel);
   sel.reopen();
-  if (keeps_number<TestType>) CHECK(sel.native_handle() == handle);
+  if (keeps_number<TestType>) CHECK(object_of(sel) == handle);
   expect_ready(sel, {{pipes[1].reader.get(), event::read}, {pipes[2].reader.get(), event::read}});
   expect_ready(sel, {{pipes[2].reader.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector moves, and does not copy", "[moving]", backends) {
+BACKEND_TEST_CASE("a selector moves, and does not copy", "[moving]", backends) {
   using type = selector<int, TestType>;
   STATIC_REQUIRE_FALSE(std::is_copy_constructible_v<type>);
   STATIC_REQUIRE_FALSE(std::is_copy_assignable_v<type>);

@@ -19,7 +19,8 @@
 
 namespace support {
 
-// A million notifications, by eight threads and a signal handler, where there is such a thing. Bell is a wakeup, or what one is made of.
+// A million notifications, by eight threads and a signal handler, where there is such a thing. Bell is a
+// wakeup, or what one is made of.
 template <class Selector, class Bell>
 void expect_none_lost_none_invented(Selector& sel, Bell& wake) {
   constexpr std::uint64_t threads = 8, each = 125'000;

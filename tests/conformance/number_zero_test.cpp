@@ -10,7 +10,7 @@
 using namespace selectors;
 using namespace support;
 
-TEMPLATE_LIST_TEST_CASE("descriptor 0 is watched like any other", "[zero][native]", backends) {
+BACKEND_TEST_CASE("descriptor 0 is watched like any other", "[zero][native]", backends) {
   CHECK(in_child([] {
           auto pipe = make_pipe();
           if (::dup2(pipe.reader.get(), 0) != 0) return 1;
@@ -41,7 +41,7 @@ TEMPLATE_LIST_TEST_CASE("descriptor 0 is watched like any other", "[zero][native
         }) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("what the library opens may be descriptor 0", "[zero][native]", backends) {
+BACKEND_TEST_CASE("what the library opens may be descriptor 0", "[zero][native]", backends) {
   CHECK(in_child([] {
           ::close(0);
           std::error_code error;
@@ -61,8 +61,8 @@ TEMPLATE_LIST_TEST_CASE("what the library opens may be descriptor 0", "[zero][na
         }) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector that is gone has closed what it opened, 0 among it", "[zero][native]",
-                        backends) {
+BACKEND_TEST_CASE("a selector that is gone has closed what it opened, 0 among it", "[zero][native]",
+                  backends) {
   CHECK(in_child([] {
           ::close(0);
           {
@@ -74,8 +74,7 @@ TEMPLATE_LIST_TEST_CASE("a selector that is gone has closed what it opened, 0 am
         }) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("what the library opens for a moment may be descriptor 0", "[zero][native]",
-                        backends) {
+BACKEND_TEST_CASE("what the library opens for a moment may be descriptor 0", "[zero][native]", backends) {
   CHECK(in_child([] {
           std::error_code error;
           selector<void, TestType> sel(error);

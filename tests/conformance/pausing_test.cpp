@@ -10,7 +10,7 @@
 using namespace selectors;
 using namespace support;
 
-TEMPLATE_LIST_TEST_CASE("a paused handle reports nothing, not even a hang-up", "[pausing]", backends) {
+BACKEND_TEST_CASE("a paused handle reports nothing, not even a hang-up", "[pausing]", backends) {
   selector<int, TestType> sel;
   auto [first, second] = make_socket_pair();
   write_byte(second);
@@ -25,7 +25,7 @@ TEMPLATE_LIST_TEST_CASE("a paused handle reports nothing, not even a hang-up", "
   expect_raised(sel, {{first.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a handle can be registered paused", "[pausing]", backends) {
+BACKEND_TEST_CASE("a handle can be registered paused", "[pausing]", backends) {
   selector<void, TestType> sel;
   auto pipe = make_pipe();
   write_byte(pipe.writer);
@@ -36,7 +36,7 @@ TEMPLATE_LIST_TEST_CASE("a handle can be registered paused", "[pausing]", backen
 }
 
 // Found by the chaos test: room was made for as many as were watched at the time, not for the paused.
-TEMPLATE_LIST_TEST_CASE("many handles registered paused are resumed together", "[pausing]", backends) {
+BACKEND_TEST_CASE("many handles registered paused are resumed together", "[pausing]", backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(100);
   for (auto& [reader, writer] : pipes) {
@@ -49,8 +49,7 @@ TEMPLATE_LIST_TEST_CASE("many handles registered paused are resumed together", "
   CHECK(ready(sel).size() == 100);
 }
 
-TEMPLATE_LIST_TEST_CASE("the writer of a pipe whose reader is gone is silent while paused", "[pausing]",
-                        backends) {
+BACKEND_TEST_CASE("the writer of a pipe whose reader is gone is silent while paused", "[pausing]", backends) {
   selector<void, TestType> sel;
   auto pipe = make_pipe();
   sel.register_(pipe.writer, event_mask());
@@ -60,7 +59,7 @@ TEMPLATE_LIST_TEST_CASE("the writer of a pipe whose reader is gone is silent whi
   expect_raised(sel, {{pipe.writer.get(), event::write}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a one-shot can be paused and resumed", "[pausing]", backends) {
+BACKEND_TEST_CASE("a one-shot can be paused and resumed", "[pausing]", backends) {
   selector<void, TestType> sel;
   auto pipe = make_pipe();
   write_byte(pipe.writer);
@@ -74,7 +73,7 @@ TEMPLATE_LIST_TEST_CASE("a one-shot can be paused and resumed", "[pausing]", bac
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("resuming an edge reports what is ready", "[pausing]", backends) {
+BACKEND_TEST_CASE("resuming an edge reports what is ready", "[pausing]", backends) {
   if constexpr (supports<TestType, trigger::edge>) {
     selector<void, TestType> sel;
     auto pipe = make_pipe();
@@ -89,7 +88,7 @@ TEMPLATE_LIST_TEST_CASE("resuming an edge reports what is ready", "[pausing]", b
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("pausing and resuming in the loop does not report twice", "[pausing]", backends) {
+BACKEND_TEST_CASE("pausing and resuming in the loop does not report twice", "[pausing]", backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(2);
   for (auto& [reader, writer] : pipes) {

@@ -150,7 +150,7 @@ class machine {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("random steps report what a model of them expects", "[randomized]", backends) {
+BACKEND_TEST_CASE("random steps report what a model of them expects", "[randomized]", backends) {
   for (unsigned seed = 1; seed != 21; ++seed) {
     INFO("seed " << seed);
     machine<TestType> all(seed);

@@ -34,7 +34,7 @@ struct with_fileno {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("every form of register_ makes a key", "[registration]", backends) {
+BACKEND_TEST_CASE("every form of register_ makes a key", "[registration]", backends) {
   auto [reader, writer] = make_pipe();
   std::error_code error = errc::closed;
   SECTION("no data") {
@@ -92,7 +92,7 @@ TEMPLATE_LIST_TEST_CASE("every form of register_ makes a key", "[registration]",
   CHECK_FALSE((error && error != errc::closed));
 }
 
-TEMPLATE_LIST_TEST_CASE("modify changes the events and keeps the data", "[registration]", backends) {
+BACKEND_TEST_CASE("modify changes the events and keeps the data", "[registration]", backends) {
   selector<int, TestType> sel;
   auto [first, second] = make_socket_pair();
   auto& key = sel.register_(first, event::read, 5);
@@ -107,7 +107,7 @@ TEMPLATE_LIST_TEST_CASE("modify changes the events and keeps the data", "[regist
   expect_ready(sel, {{first.get(), event::read | event::write}});
 }
 
-TEMPLATE_LIST_TEST_CASE("what is unregistered is not reported and not found", "[registration]", backends) {
+BACKEND_TEST_CASE("what is unregistered is not reported and not found", "[registration]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(2);
   for (auto& [reader, writer] : pipes) {
@@ -126,7 +126,7 @@ TEMPLATE_LIST_TEST_CASE("what is unregistered is not reported and not found", "[
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("look-ups find what is registered, const or not", "[registration]", backends) {
+BACKEND_TEST_CASE("look-ups find what is registered, const or not", "[registration]", backends) {
   selector<int, TestType> sel;
   auto [reader, writer] = make_pipe();
   auto& key = sel.register_(reader, event::read, 1);
@@ -150,8 +150,8 @@ TEMPLATE_LIST_TEST_CASE("look-ups find what is registered, const or not", "[regi
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("the keys are a range, in which any may be unregistered or modified meanwhile",
-                        "[registration]", backends) {
+BACKEND_TEST_CASE("the keys are a range, in which any may be unregistered or modified meanwhile",
+                  "[registration]", backends) {
   selector<int, TestType> sel;
   auto pipes = make_pipes(20);
   for (int i = 0; i != 20; ++i) sel.register_(pipes[static_cast<std::size_t>(i)].reader, event::read, i + 1);
@@ -172,7 +172,7 @@ TEMPLATE_LIST_TEST_CASE("the keys are a range, in which any may be unregistered 
   CHECK(sel.begin() == sel.end());
 }
 
-TEMPLATE_LIST_TEST_CASE("errors come in their order and change nothing", "[registration]", backends) {
+BACKEND_TEST_CASE("errors come in their order and change nothing", "[registration]", backends) {
   selector<std::unique_ptr<int>, TestType> sel;
   auto [reader, writer] = make_pipe();
   sel.register_(reader, event::read, std::make_unique<int>(1));
@@ -185,7 +185,7 @@ TEMPLATE_LIST_TEST_CASE("errors come in their order and change nothing", "[regis
   CHECK(registering(reader.get(), event::hangup) == errc::already_registered);
   CHECK(registering(number_of(19'999), event::hangup) == errc::invalid_events);
   CHECK(registering(writer.get(), event::error) == errc::invalid_events);
-  CHECK(registering(writer.get(), event::read_hangup | event::read) == errc::invalid_events);
+  CHECK(registering(writer.get(), event::hangup | event::read) == errc::invalid_events);
   CHECK(registering(number_of(19'999), event::read) == std::errc::bad_file_descriptor);
   CHECK(registering(number_of(19'999), event_mask()) == std::errc::bad_file_descriptor);
 
@@ -212,8 +212,7 @@ TEMPLATE_LIST_TEST_CASE("errors come in their order and change nothing", "[regis
   CHECK(unregistering(number_of(-1)) == errc::closed);
 }
 
-TEMPLATE_LIST_TEST_CASE("what is thrown names the call, the handle and the cause", "[registration]",
-                        backends) {
+BACKEND_TEST_CASE("what is thrown names the call, the handle and the cause", "[registration]", backends) {
   selector<void, TestType> sel;
   const auto text_of = [](auto call) -> std::string {
     try {
@@ -238,8 +237,8 @@ TEMPLATE_LIST_TEST_CASE("what is thrown names the call, the handle and the cause
   CHECK_THAT(text_of([&] { sel.select(); }), contains("select") && contains("closed"));
 }
 
-TEMPLATE_LIST_TEST_CASE("modify to the level interest in force is no call to the kernel", "[registration]",
-                        backends) {
+BACKEND_TEST_CASE("modify to the level interest in force is no call to the kernel", "[registration]",
+                  backends) {
   selector<void, TestType> sel;
   auto [reader, writer] = make_pipe();
   sel.register_(reader, event::read);
@@ -252,7 +251,7 @@ TEMPLATE_LIST_TEST_CASE("modify to the level interest in force is no call to the
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("what cannot throw says so", "[registration]", backends) {
+BACKEND_TEST_CASE("what cannot throw says so", "[registration]", backends) {
   using plain = selector<void, TestType>;
   using throwing = selector<std::string, TestType>;
   std::error_code error;
@@ -267,4 +266,132 @@ TEMPLATE_LIST_TEST_CASE("what cannot throw says so", "[registration]", backends)
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().select(error)));
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().select(std::declval<std::chrono::seconds>(), error)));
   STATIC_REQUIRE(noexcept(std::declval<throwing&>().find(number_of(1))));
+}
+
+BACKEND_TEST_CASE("what points to a thing with a handle is registered by it", "[registration]", backends) {
+  auto [reader, writer] = make_pipe();
+  const auto number = reader.get();
+  auto one = std::make_unique<connection>(connection{std::move(reader), "one"});
+  selector<std::unique_ptr<connection>, TestType> sel;
+  connection* const raw = one.get();
+  CHECK(sel.register_(event::read, std::move(one)).handle() == number);
+  CHECK(one == nullptr);
+  CHECK(sel.contains(raw));
+  CHECK(sel.at(raw).data().get() == raw);
+  CHECK(&sel.modify(sel.at(raw).data(), oneshot(event::read)) == sel.find(number));
+  write_byte(writer);
+  expect_ready(sel, {{number, event::read}});
+  CHECK(error_of([&](auto& error) { sel.register_(event::read, std::move(one), error); }) ==
+        errc::invalid_handle);
+  CHECK(error_of([&](auto& error) { sel.modify(one, event::read, error); }) == errc::invalid_handle);
+  CHECK(error_of([&](auto& error) { sel.unregister(one, error); }) == errc::invalid_handle);
+  CHECK_FALSE(sel.contains(one));
+  CHECK(sel.size() == 1);
+  sel.unregister(raw);
+  CHECK(sel.empty());
+}
+
+BACKEND_TEST_CASE("watch registers what is not registered, and keeps what is", "[registration]", backends) {
+  auto [reader, writer] = make_pipe();
+  std::error_code error = errc::closed;
+  selector<std::unique_ptr<int>, TestType> sel;
+  auto data = std::make_unique<int>(1);
+  auto& key = sel.watch(reader, event::read, std::move(data));
+  CHECK(data == nullptr);
+  CHECK(*key.data() == 1);
+  data = std::make_unique<int>(2);
+  CHECK(&sel.watch(reader, oneshot(event::read), std::move(data)) == &key);
+  REQUIRE(data != nullptr);
+  CHECK(*data == 2);
+  CHECK(*key.data() == 1);
+  CHECK(sel.watch(key, event::read, std::move(data), error) == &key);
+  CHECK_FALSE(error);
+  CHECK(data != nullptr);
+  CHECK(&sel.watch(key, {}) == &key);
+  CHECK(key.events().empty());
+  CHECK(sel.watch(reader, event::read, error) == &key);
+  CHECK(sel.watch(writer, event::write, error)->data() == nullptr);
+  write_byte(writer);
+  expect_ready(sel, {{reader.get(), event::read}, {writer.get(), event::write}});
+
+  CHECK(error_of([&](auto& e) { CHECK(sel.watch(number_of(-1), event::hangup, e) == nullptr); }) ==
+        errc::invalid_handle);
+  CHECK(error_of([&](auto& e) { CHECK(sel.watch(reader, event::hangup, e) == nullptr); }) ==
+        errc::invalid_events);
+  CHECK(error_of([&](auto& e) { CHECK(sel.watch(number_of(19'999), event::read, e) == nullptr); }) ==
+        std::errc::bad_file_descriptor);
+  auto& gone = sel.unregister(reader);
+  sel.register_(reader, event::read);
+  CHECK(error_of([&](auto& e) { CHECK(sel.watch(gone, event::read, e) == nullptr); }) ==
+        errc::not_registered);
+  CHECK_THROWS_AS(sel.watch(gone, event::read), std::system_error);
+  CHECK_THROWS_WITH(sel.watch(number_of(-1), event::read), contains("watch"));
+  sel.close();
+  CHECK(error_of([&](auto& e) { CHECK(sel.watch(reader, event::read, e) == nullptr); }) == errc::closed);
+}
+
+BACKEND_TEST_CASE("mark_ready refuses what modify refuses", "[registration]", backends) {
+  auto [reader, writer] = make_pipe();
+  selector<void, TestType> sel;
+  auto& key = sel.register_(reader, event::read);
+  const auto marking = [&](auto&& handle, event_mask events) {
+    return error_of([&](auto& error) { CHECK(sel.mark_ready(handle, events, error) == !error); });
+  };
+  CHECK(marking(number_of(-1), event::hangup) == errc::invalid_handle);
+  CHECK(marking(writer, event::hangup) == errc::not_registered);
+  CHECK(marking(reader, event::hangup) == errc::invalid_events);
+  CHECK(marking(key, event::error) == errc::invalid_events);
+  CHECK_FALSE(marking(key, event_mask()));
+  expect_idle(sel);
+  CHECK_THROWS_WITH(sel.mark_ready(writer, event::read),
+                    contains("mark_ready(") && contains("not registered"));
+  sel.unregister(key);
+  sel.register_(reader, event::read);
+  CHECK(marking(key, event::read) == errc::not_registered);
+  sel.close();
+  CHECK(marking(reader, event::read) == errc::closed);
+}
+
+namespace {
+
+template <class Selector>
+concept has_native_handle = requires(const Selector& sel) { sel.native_handle(); };
+template <class Selector, class H, class Interest = event_mask>
+concept can_register = requires(Selector& sel, H&& h, Interest interest) { sel.register_(h, interest); };
+template <class Selector, class H>
+concept can_do_all = requires(Selector& sel, H&& h, std::error_code& error) {
+  sel.modify(h, event::read);
+  sel.watch(h, event::read, error);
+  sel.unregister(h, error);
+  sel.mark_ready(h, event::read);
+  sel.find(h);
+  sel.at(h);
+  sel.contains(h);
+};
+
+}  // namespace
+
+BACKEND_TEST_CASE("a requires-expression can ask what is possible", "[registration]", backends) {
+  using tested = selector<void, TestType>;
+  STATIC_REQUIRE(can_register<tested, native_handle_type>);
+  STATIC_REQUIRE_FALSE(can_register<tested, long>);
+  STATIC_REQUIRE_FALSE(can_register<tested, std::string>);
+  STATIC_REQUIRE_FALSE(can_register<tested, native_handle_type*>);
+  STATIC_REQUIRE_FALSE(can_register<const tested, native_handle_type>);
+  STATIC_REQUIRE_FALSE(can_register<tested, native_handle_type, int>);
+  using edges = interest<trigger::edge>;
+  STATIC_REQUIRE(can_register<tested, native_handle_type, edges> == supports<TestType, trigger::edge>);
+  using exclusives = interest<trigger::level, true>;
+  STATIC_REQUIRE(can_register<tested, native_handle_type, exclusives> ==
+                 supports<TestType, trigger::level, true>);
+  STATIC_REQUIRE_FALSE(can_register<selector<connection, TestType>, native_handle_type, std::string>);
+  STATIC_REQUIRE(can_do_all<tested, native_handle_type>);
+  STATIC_REQUIRE(can_do_all<tested, const selector_key<void>&>);
+  STATIC_REQUIRE(can_do_all<tested, connection*>);
+  STATIC_REQUIRE_FALSE(can_do_all<tested, long>);
+  STATIC_REQUIRE_FALSE(can_do_all<tested, const selector_key<int>&>);
+  STATIC_REQUIRE_FALSE(can_do_all<const tested, native_handle_type>);
+  STATIC_REQUIRE(has_native_handle<tested> == (is_epoll<TestType> || is_kqueue<TestType>));
+  STATIC_REQUIRE(pollable<tested> == has_native_handle<tested>);
+  STATIC_REQUIRE(requestable_events<TestType>.contains(event::read | event::write));
 }

@@ -65,8 +65,8 @@ void ignore_too(int) {}
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a signal set is readable from the first signal until it is taken", "[signal_set]",
-                        backends) {
+BACKEND_TEST_CASE("a signal set is readable from the first signal until it is taken", "[signal_set]",
+                  backends) {
   selector<void, TestType> sel;
   signal_set set{SIGUSR2, SIGHUP, SIGUSR1};
   sel.register_(set, event::read);
@@ -90,7 +90,7 @@ TEMPLATE_LIST_TEST_CASE("a signal set is readable from the first signal until it
   CHECK(taken(set) == list{SIGUSR2});
 }
 
-TEMPLATE_LIST_TEST_CASE("a signal ends a wait, and is reported", "[signal_set]", backends) {
+BACKEND_TEST_CASE("a signal ends a wait, and is reported", "[signal_set]", backends) {
   selector<void, TestType> sel;
   signal_set set{SIGUSR1};
   sel.register_(set, event::read);
@@ -102,8 +102,7 @@ TEMPLATE_LIST_TEST_CASE("a signal ends a wait, and is reported", "[signal_set]",
   other.join();
 }
 
-TEMPLATE_LIST_TEST_CASE("sets in several selectors and threads hear of the same signal", "[signal_set]",
-                        backends) {
+BACKEND_TEST_CASE("sets in several selectors and threads hear of the same signal", "[signal_set]", backends) {
   constexpr int threads = 3;
   std::atomic<int> prepared{0}, right{0};
   std::vector<std::thread> loops;
@@ -352,10 +351,11 @@ TEST_CASE("a signal that comes while others are taken is not lost", "[signal_set
   raiser.join();
 }
 
-// ---- fork ---------------------------------------------------------------------------------------------------------
+// ---- fork
+// ---------------------------------------------------------------------------------------------------------
 
-TEMPLATE_LIST_TEST_CASE("a signal in a child reaches neither its parent nor its copy of the set",
-                        "[signal_set][fork]", backends) {
+BACKEND_TEST_CASE("a signal in a child reaches neither its parent nor its copy of the set",
+                  "[signal_set][fork]", backends) {
   selector<void, TestType> sel;
   signal_set set{SIGHUP, SIGUSR1};
   sel.register_(set, event::read);
@@ -416,6 +416,31 @@ TEST_CASE("a child that destroys its copy has the handlers back, its parent keep
         }) == -1);
   ::raise(SIGHUP);
   CHECK(taken(*set) == list{SIGHUP});
+}
+
+BACKEND_TEST_CASE("a child reopens its copy, and the selector that has it", "[signal_set][fork]", backends) {
+  selector<void, TestType> sel;
+  signal_set set{SIGHUP, SIGUSR1};
+  sel.register_(set, event::read);
+  std::error_code error;
+  set.reopen(error);  // does nothing here
+  CHECK_FALSE(error);
+  ::raise(SIGUSR1);
+  CHECK(in_child([&] {
+          const int handle = set.native_handle();
+          set.reopen();
+          sel.reopen();
+          if (set.native_handle() != handle) return 1;
+          if (!set.take().empty() || !sel.select(0s).empty()) return 2;
+          ::raise(SIGHUP);
+          if (sel.select(5s).empty() || taken(set) != list{SIGHUP}) return 3;
+          return sel.select(0s).empty() ? 0 : 4;
+        }) == 0);
+  expect_ready(sel, {{set.native_handle(), event::read}});
+  CHECK(taken(set) == list{SIGUSR1});
+  signal_set refused({SIGKILL}, error);
+  refused.reopen(error);
+  CHECK(error == errc::closed);
 }
 
 TEST_CASE("what a child executes has the default handlers", "[signal_set][fork]") {

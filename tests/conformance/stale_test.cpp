@@ -13,7 +13,7 @@
 using namespace selectors;
 using namespace support;
 
-TEMPLATE_LIST_TEST_CASE("a handle is reported once, with all its events together", "[stale]", backends) {
+BACKEND_TEST_CASE("a handle is reported once, with all its events together", "[stale]", backends) {
   selector<void, TestType> sel;
   auto [first, second] = make_socket_pair();
   write_byte(second);
@@ -21,7 +21,7 @@ TEMPLATE_LIST_TEST_CASE("a handle is reported once, with all its events together
   expect_ready(sel, {{first.get(), event::read | event::write}});
 }
 
-TEMPLATE_LIST_TEST_CASE("one select reports all that is ready", "[stale]", backends) {
+BACKEND_TEST_CASE("one select reports all that is ready", "[stale]", backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(300);
   readiness expected;
@@ -34,7 +34,7 @@ TEMPLATE_LIST_TEST_CASE("one select reports all that is ready", "[stale]", backe
   expect_ready(sel, expected);
 }
 
-TEMPLATE_LIST_TEST_CASE("a key unregistered in the loop is not reached any more", "[stale]", backends) {
+BACKEND_TEST_CASE("a key unregistered in the loop is not reached any more", "[stale]", backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -51,7 +51,7 @@ TEMPLATE_LIST_TEST_CASE("a key unregistered in the loop is not reached any more"
   CHECK(sel.size() == 1);
 }
 
-TEMPLATE_LIST_TEST_CASE("a key paused in the loop is not reached any more", "[stale]", backends) {
+BACKEND_TEST_CASE("a key paused in the loop is not reached any more", "[stale]", backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -68,7 +68,7 @@ TEMPLATE_LIST_TEST_CASE("a key paused in the loop is not reached any more", "[st
   CHECK(ready(sel).size() == 1);
 }
 
-TEMPLATE_LIST_TEST_CASE("an entry is cut to what its key asks for when it is reached", "[stale]", backends) {
+BACKEND_TEST_CASE("an entry is cut to what its key asks for when it is reached", "[stale]", backends) {
   selector<void, TestType> sel;
   auto one = make_socket_pair();
   auto two = make_socket_pair();
@@ -84,7 +84,7 @@ TEMPLATE_LIST_TEST_CASE("an entry is cut to what its key asks for when it is rea
   CHECK(reached == 2);
 }
 
-TEMPLATE_LIST_TEST_CASE("widening an interest in the loop invents nothing", "[stale]", backends) {
+BACKEND_TEST_CASE("widening an interest in the loop invents nothing", "[stale]", backends) {
   selector<void, TestType> sel;
   auto one = make_socket_pair();
   auto two = make_socket_pair();
@@ -98,8 +98,7 @@ TEMPLATE_LIST_TEST_CASE("widening an interest in the loop invents nothing", "[st
   CHECK(reached == 2);
 }
 
-TEMPLATE_LIST_TEST_CASE("a new key on the same number never receives the old one's event", "[stale]",
-                        backends) {
+BACKEND_TEST_CASE("a new key on the same number never receives the old one's event", "[stale]", backends) {
   selector<int, TestType> sel;
   auto one = make_pipe();
   auto two = make_pipe();
@@ -121,7 +120,7 @@ TEMPLATE_LIST_TEST_CASE("a new key on the same number never receives the old one
   CHECK(ready(sel).size() == 1);
 }
 
-TEMPLATE_LIST_TEST_CASE("registering in the loop disturbs nothing, however many", "[stale]", backends) {
+BACKEND_TEST_CASE("registering in the loop disturbs nothing, however many", "[stale]", backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(20);
   for (auto& [reader, writer] : pipes) {
@@ -142,8 +141,8 @@ TEMPLATE_LIST_TEST_CASE("registering in the loop disturbs nothing, however many"
   CHECK(ready(sel).size() == 420);
 }
 
-TEMPLATE_LIST_TEST_CASE("select, clear, close, reopen and a move end a loop at its next step", "[stale]",
-                        backends) {
+BACKEND_TEST_CASE("select, clear, close, reopen and a move end a loop at its next step", "[stale]",
+                  backends) {
   std::optional<selector<void, TestType>> sel(std::in_place);
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -201,8 +200,7 @@ TEMPLATE_LIST_TEST_CASE("select, clear, close, reopen and a move end a loop at i
   CHECK(reached == 1);
 }
 
-TEMPLATE_LIST_TEST_CASE("a descriptor closed in the loop after unregistering is forgotten", "[stale]",
-                        backends) {
+BACKEND_TEST_CASE("a descriptor closed in the loop after unregistering is forgotten", "[stale]", backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {
@@ -222,7 +220,7 @@ TEMPLATE_LIST_TEST_CASE("a descriptor closed in the loop after unregistering is 
   CHECK(ready(sel).size() == 1);
 }
 
-TEMPLATE_LIST_TEST_CASE("an entry is cut in its details, too", "[stale]", backends) {
+BACKEND_TEST_CASE("an entry is cut in its details, too", "[stale]", backends) {
   selector<void, TestType> sel;
   auto one = make_socket_pair();
   auto two = make_socket_pair();
@@ -238,8 +236,7 @@ TEMPLATE_LIST_TEST_CASE("an entry is cut in its details, too", "[stale]", backen
   CHECK(reached == 2);
 }
 
-TEMPLATE_LIST_TEST_CASE("what the kernel found is told, even if it was closed meanwhile", "[stale]",
-                        backends) {
+BACKEND_TEST_CASE("what the kernel found is told, even if it was closed meanwhile", "[stale]", backends) {
   selector<void, TestType> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) {

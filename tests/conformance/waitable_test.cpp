@@ -57,7 +57,7 @@ std::error_code refusal_of(void* what) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a waitable is readable from its object's signal to reset", "[waitable]", backends) {
+BACKEND_TEST_CASE("a waitable is readable from its object's signal to reset", "[waitable]", backends) {
   selector<void, TestType> sel;
   const object event_object = make_event(kind::manual_reset);
   waitable watched(event_object.get());
@@ -74,7 +74,7 @@ TEMPLATE_LIST_TEST_CASE("a waitable is readable from its object's signal to rese
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("what still is signalled makes a waitable readable again", "[waitable]", backends) {
+BACKEND_TEST_CASE("what still is signalled makes a waitable readable again", "[waitable]", backends) {
   selector<void, TestType> sel;
   const object event_object = make_event(kind::manual_reset, true);
   waitable watched(event_object.get());
@@ -86,7 +86,7 @@ TEMPLATE_LIST_TEST_CASE("what still is signalled makes a waitable readable again
   CHECK(is_signalled(event_object));
 }
 
-TEMPLATE_LIST_TEST_CASE("an auto-reset event is consumed once", "[waitable]", backends) {
+BACKEND_TEST_CASE("an auto-reset event is consumed once", "[waitable]", backends) {
   selector<void, TestType> sel;
   const object event_object = make_event(kind::auto_reset);
   waitable watched(event_object.get());
@@ -106,7 +106,7 @@ TEMPLATE_LIST_TEST_CASE("an auto-reset event is consumed once", "[waitable]", ba
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a semaphore's count is how often a waitable is readable", "[waitable]", backends) {
+BACKEND_TEST_CASE("a semaphore's count is how often a waitable is readable", "[waitable]", backends) {
   selector<void, TestType> sel;
   const object semaphore(::CreateSemaphoreW(nullptr, 0, 100, nullptr));
   waitable watched(semaphore.get());
@@ -119,7 +119,7 @@ TEMPLATE_LIST_TEST_CASE("a semaphore's count is how often a waitable is readable
   expect_idle_for(sel, 20ms);
 }
 
-TEMPLATE_LIST_TEST_CASE("the end of a process is an event", "[waitable]", backends) {
+BACKEND_TEST_CASE("the end of a process is an event", "[waitable]", backends) {
   selector<void, TestType> sel;
   const object process = start_process();
   waitable ended(process.get());
@@ -133,7 +133,7 @@ TEMPLATE_LIST_TEST_CASE("the end of a process is an event", "[waitable]", backen
   expect_ready(sel, {{ended.native_handle(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a timer is an event", "[waitable]", backends) {
+BACKEND_TEST_CASE("a timer is an event", "[waitable]", backends) {
   selector<void, TestType> sel;
   const object timer(::CreateWaitableTimerW(nullptr, FALSE, nullptr));
   waitable due(timer.get());
@@ -208,7 +208,7 @@ TEST_CASE("a waitable may be destroyed at any moment", "[waitable][threads]") {
 }
 
 // One thread of the pool waits for 63 objects at most.
-TEMPLATE_LIST_TEST_CASE("hundreds of objects are waited for", "[waitable]", backends) {
+BACKEND_TEST_CASE("hundreds of objects are waited for", "[waitable]", backends) {
   selector<std::size_t, TestType> sel;
   std::vector<object> objects(200);
   std::vector<std::unique_ptr<waitable>> all;

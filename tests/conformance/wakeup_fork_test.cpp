@@ -17,7 +17,9 @@
 
 #include <cerrno>
 #include <memory>
+#include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -34,11 +36,19 @@ class pipe_bell : public detail::pipe_channel {
 };
 
 // Every backend with every bell.
+template <class Backend, class Bell>
+struct backend_with_bell {
+  using first_type = Backend;
+  using second_type = Bell;
+  static std::string test_name() {
+    return std::string(Backend::name) + (std::is_same_v<Bell, wakeup> ? "" : ", pipe");
+  }
+};
 template <class Bell, class Tuple>
 struct with;
 template <class Bell, class... Backends>
 struct with<Bell, std::tuple<Backends...>> {
-  using type = std::tuple<std::pair<Backends, Bell>...>;
+  using type = std::tuple<backend_with_bell<Backends, Bell>...>;
 };
 using pairs = decltype(std::tuple_cat(with<wakeup, backends>::type(), with<pipe_bell, backends>::type()));
 
@@ -51,9 +61,8 @@ void close_all() {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE(
-    "a child's copy of a wakeup neither notifies nor takes what its parent was notified of", "[wakeup][fork]",
-    pairs) {
+BACKEND_TEST_CASE("a child's copy of a wakeup neither notifies nor takes what its parent was notified of",
+                  "[wakeup][fork]", pairs) {
   selector<void, typename TestType::first_type> sel;
   typename TestType::second_type bell;
   sel.register_(bell, event::read);
@@ -72,8 +81,8 @@ TEMPLATE_LIST_TEST_CASE(
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup that a child reopens is the child's own, on the same number",
-                        "[wakeup][fork]", pairs) {
+BACKEND_TEST_CASE("a wakeup that a child reopens is the child's own, on the same number", "[wakeup][fork]",
+                  pairs) {
   selector<void, typename TestType::first_type> sel;
   typename TestType::second_type bell;
   sel.register_(bell, event::read);
@@ -109,8 +118,8 @@ TEMPLATE_LIST_TEST_CASE("a wakeup that a child reopens is the child's own, on th
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup that is reopened where it was made is a fresh one on the same number",
-                        "[wakeup]", pairs) {
+BACKEND_TEST_CASE("a wakeup that is reopened where it was made is a fresh one on the same number", "[wakeup]",
+                  pairs) {
   selector<void, typename TestType::first_type> sel;
   typename TestType::second_type bell;
   const int number = bell.native_handle();
@@ -132,8 +141,8 @@ TEMPLATE_LIST_TEST_CASE("a wakeup that is reopened where it was made is a fresh 
   CHECK(bell.reset());
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup whose numbers are somebody else's in a child leaves them alone",
-                        "[wakeup][fork]", pairs) {
+BACKEND_TEST_CASE("a wakeup whose numbers are somebody else's in a child leaves them alone", "[wakeup][fork]",
+                  pairs) {
   selector<void, typename TestType::first_type> sel;
   typename TestType::second_type bell;
   const int how = GENERATE(0, 1, 2, 3);
@@ -176,8 +185,7 @@ TEMPLATE_LIST_TEST_CASE("a wakeup whose numbers are somebody else's in a child l
   CHECK_FALSE(bell.reset());
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup whose numbers are free in a child takes them again", "[wakeup][fork]",
-                        pairs) {
+BACKEND_TEST_CASE("a wakeup whose numbers are free in a child takes them again", "[wakeup][fork]", pairs) {
   selector<void, typename TestType::first_type> sel;
   const auto pipe = make_pipe();  // of lower numbers, closed in the child
   typename TestType::second_type bell;
@@ -197,8 +205,8 @@ TEMPLATE_LIST_TEST_CASE("a wakeup whose numbers are free in a child takes them a
         }) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup beyond a limit that a child has lowered goes on with another number",
-                        "[wakeup][fork][native]", pairs) {
+BACKEND_TEST_CASE("a wakeup beyond a limit that a child has lowered goes on with another number",
+                  "[wakeup][fork][native]", pairs) {
   std::vector<descriptor> many(200);
   for (auto& one : many) one = make_socket(SOCK_DGRAM);
   typename TestType::second_type bell;
@@ -217,7 +225,7 @@ TEMPLATE_LIST_TEST_CASE("a wakeup beyond a limit that a child has lowered goes o
   CHECK(bell.native_handle() == number);
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup that cannot be reopened stays as it was", "[wakeup][fork]", pairs) {
+BACKEND_TEST_CASE("a wakeup that cannot be reopened stays as it was", "[wakeup][fork]", pairs) {
   typename TestType::second_type bell;
   bell.notify();
   std::error_code error;

@@ -35,8 +35,8 @@ std::vector<int> opened_since(const std::vector<int>& before) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a wakeup of a pipe is readable from notify to reset, however often it was notified",
-                        "[wakeup]", backends) {
+BACKEND_TEST_CASE("a wakeup of a pipe is readable from notify to reset, however often it was notified",
+                  "[wakeup]", backends) {
   selector<void, TestType> sel;
   pipe_bell wake;
   sel.register_(wake, event::read);
@@ -52,7 +52,7 @@ TEMPLATE_LIST_TEST_CASE("a wakeup of a pipe is readable from notify to reset, ho
   }
 }
 
-TEMPLATE_LIST_TEST_CASE(
+BACKEND_TEST_CASE(
     "of a million notifications to a pipe by threads and a signal handler none is lost, none invented",
     "[wakeup][signals][native]", backends) {
   selector<void, TestType> sel;

@@ -24,8 +24,8 @@
 using namespace selectors;
 using namespace support;
 
-TEMPLATE_LIST_TEST_CASE("a wakeup is readable from notify to reset, however often it was notified",
-                        "[wakeup]", backends) {
+BACKEND_TEST_CASE("a wakeup is readable from notify to reset, however often it was notified", "[wakeup]",
+                  backends) {
   selector<void, TestType> sel;
   wakeup wake;
   sel.register_(wake, event::read);
@@ -38,7 +38,7 @@ TEMPLATE_LIST_TEST_CASE("a wakeup is readable from notify to reset, however ofte
   expect_idle(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup ends a wait, from a thread", "[wakeup]", backends) {
+BACKEND_TEST_CASE("a wakeup ends a wait, from a thread", "[wakeup]", backends) {
   selector<void, TestType> sel;
   wakeup wake;
   sel.register_(wake, event::read);
@@ -54,8 +54,7 @@ wakeup* signalled = nullptr;
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a wakeup ends a wait, from a signal handler, and keeps errno", "[wakeup]",
-                        backends) {
+BACKEND_TEST_CASE("a wakeup ends a wait, from a signal handler, and keeps errno", "[wakeup]", backends) {
   selector<void, TestType> sel;
   wakeup wake;
   sel.register_(wake, event::read);
@@ -79,7 +78,7 @@ TEST_CASE("a wakeup ends a wait, from a signal handler, and keeps errno", "[wake
 }
 #endif
 
-TEMPLATE_LIST_TEST_CASE("one wakeup wakes several selectors", "[wakeup]", backends) {
+BACKEND_TEST_CASE("one wakeup wakes several selectors", "[wakeup]", backends) {
   selector<void, TestType> first, second;
   wakeup wake;
   first.register_(wake, event::read);
@@ -89,8 +88,7 @@ TEMPLATE_LIST_TEST_CASE("one wakeup wakes several selectors", "[wakeup]", backen
   expect_ready(second, {{wake.native_handle(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a wakeup that is reset before draining misses nothing of a queue", "[wakeup]",
-                        backends) {
+BACKEND_TEST_CASE("a wakeup that is reset before draining misses nothing of a queue", "[wakeup]", backends) {
   constexpr int threads = 4, items = 5000;
   selector<void, TestType> sel;
   wakeup wake;
@@ -128,9 +126,8 @@ TEMPLATE_LIST_TEST_CASE("a wakeup that is reset before draining misses nothing o
   CHECK(received == threads * items);
 }
 
-TEMPLATE_LIST_TEST_CASE(
-    "of a million notifications by threads and a signal handler none is lost, none invented",
-    "[wakeup][signals][native]", backends) {
+BACKEND_TEST_CASE("of a million notifications by threads and a signal handler none is lost, none invented",
+                  "[wakeup][signals][native]", backends) {
   selector<void, TestType> sel;
   wakeup wake;
   expect_none_lost_none_invented(sel, wake);
@@ -176,6 +173,23 @@ TEST_CASE("a wakeup without a descriptor is an error that names the call", "[wak
   skip("a process of Windows has as many sockets as there is memory");
 }
 #endif
+
+BACKEND_TEST_CASE("a wakeup that is reopened is not notified, and wakes a selector that is reopened after it",
+                  "[wakeup]", backends) {
+  selector<void, TestType> sel;
+  wakeup bell;
+  const native_handle_type number = bell.native_handle();
+  sel.register_(bell, event::read);
+  bell.notify();
+  bell.reopen();
+  CHECK(bell.native_handle() == number);
+  CHECK_FALSE(bell.reset());
+  sel.reopen();
+  expect_idle(sel);
+  bell.notify();
+  expect_ready(sel, {{number, event::read}});
+  CHECK(bell.reset());
+}
 
 TEST_CASE("a wakeup is neither copied nor moved", "[wakeup]") {
   STATIC_REQUIRE(pollable<wakeup>);

@@ -80,7 +80,7 @@ TEST_CASE("errors of Winsock compare equal to the standard's conditions", "[wins
   CHECK(failure::system("call", EDOM).code() == std::errc::argument_out_of_domain);
 }
 
-TEMPLATE_LIST_TEST_CASE("what is no socket is refused", "[winsock]", backends) {
+BACKEND_TEST_CASE("what is no socket is refused", "[winsock]", backends) {
   selector<void, TestType> sel;
   const HANDLE event_object = ::CreateEventW(nullptr, TRUE, FALSE, nullptr);
   const HANDLE console = ::GetStdHandle(STD_OUTPUT_HANDLE);
@@ -96,8 +96,8 @@ TEMPLATE_LIST_TEST_CASE("what is no socket is refused", "[winsock]", backends) {
   ::CloseHandle(event_object);
 }
 
-TEMPLATE_LIST_TEST_CASE("a failed connect is an error whatever was asked for, and its reason stays",
-                        "[winsock]", backends) {
+BACKEND_TEST_CASE("a failed connect is an error whatever was asked for, and its reason stays", "[winsock]",
+                  backends) {
   const windows_that_tells new_one(GENERATE(true, false));
   for (const event_mask asked :
        {event_mask(event::read), event_mask(event::write), event_mask(event::priority)}) {
@@ -112,7 +112,7 @@ TEMPLATE_LIST_TEST_CASE("a failed connect is an error whatever was asked for, an
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a connect that ends well is told, and what follows", "[winsock]", backends) {
+BACKEND_TEST_CASE("a connect that ends well is told, and what follows", "[winsock]", backends) {
   const windows_that_tells new_one(GENERATE(true, false));
   listener server;
   descriptor client = make_socket();
@@ -135,8 +135,8 @@ TEMPLATE_LIST_TEST_CASE("a connect that ends well is told, and what follows", "[
   expect_ready(sel, {{client.get(), event::priority}});
 }
 
-TEMPLATE_LIST_TEST_CASE("a listener and a socket without connections cost no looking around", "[winsock]",
-                        backends) {
+BACKEND_TEST_CASE("a listener and a socket without connections cost no looking around", "[winsock]",
+                  backends) {
   const windows_that_tells old_one(false);
   listener server;
   const descriptor datagrams = make_socket(SOCK_DGRAM);
@@ -149,8 +149,8 @@ TEMPLATE_LIST_TEST_CASE("a listener and a socket without connections cost no loo
   expect_ready(sel, {{server.socket.get(), event::read}});
 }
 
-TEMPLATE_LIST_TEST_CASE("connecting sockets among others, unregistered, modified and moved, lose nobody",
-                        "[winsock]", backends) {
+BACKEND_TEST_CASE("connecting sockets among others, unregistered, modified and moved, lose nobody",
+                  "[winsock]", backends) {
   const windows_that_tells old_one(false);
   std::vector<descriptor> refused;
   auto pairs = make_pipes(12);
@@ -175,8 +175,8 @@ TEMPLATE_LIST_TEST_CASE("connecting sockets among others, unregistered, modified
   expect_ready(sel, expected);
 }
 
-TEMPLATE_LIST_TEST_CASE("a reset while connecting is looked for is told with WSAPoll's details", "[winsock]",
-                        backends) {
+BACKEND_TEST_CASE("a reset while connecting is looked for is told with WSAPoll's details", "[winsock]",
+                  backends) {
   const windows_that_tells old_one(false);
   auto [client, server] = make_tcp_pair();
   set_option(client, SOL_SOCKET, SO_LINGER, linger{1, 0});

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: BSL-1.0
-"""What of the headers the test programs run, by clang's source-based coverage: coverage.py BUILD LINES BRANCHES
+"""What of the headers the test programs run, by clang's source-based coverage: coverage.py BUILD LINES
+BRANCHES
 
-Fails if less than these per cent of the lines, or of the branches, are run. A branch counts twice, for true and for false,
-and in a template it is run if any instantiation runs it so. Lists what is not run."""
+Fails if less than these per cent of the lines, or of the branches, are run. A branch counts twice, for true
+and for false, and in a template it is run if any instantiation runs it so. Lists what is not run. Needs the
+packages clang-19 and llvm-19; BUILD is what `cmake --preset coverage` and `cmake --build --preset coverage`
+have made, build/coverage."""
 
 import collections
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -19,11 +23,16 @@ VERSION = "-19"
 
 def run_tests(build):
     """Runs the programs; returns what llvm-cov is told of them."""
-    profiles = []
-    for program in PROGRAMS:
-        profiles.append(build / f"{program}.profraw")
-        environment = dict(os.environ, LLVM_PROFILE_FILE=str(profiles[-1]))
-        subprocess.run([build / "tests" / program], env=environment, check=True)
+
+    def run(program):
+        profile = build / f"{program}.profraw"
+        subprocess.run(
+            [build / "tests" / program], env=dict(os.environ, LLVM_PROFILE_FILE=str(profile)), check=True
+        )
+        return profile
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        profiles = list(pool.map(run, PROGRAMS))
     merged = build / "all.profdata"
     subprocess.run(["llvm-profdata" + VERSION, "merge", "-o", merged, *profiles], check=True)
     first, *others = (str(build / "tests" / program) for program in PROGRAMS)
@@ -32,8 +41,13 @@ def run_tests(build):
 
 def llvm_cov(command, *arguments):
     # It warns of the functions that two of the programs have with one name, such as main.
-    return subprocess.run(["llvm-cov" + VERSION, command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          text=True, check=True).stdout
+    return subprocess.run(
+        ["llvm-cov" + VERSION, command, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    ).stdout
 
 
 def lines_of(arguments):
@@ -67,7 +81,11 @@ def percent_of(name, run, all, least):
 
 
 def main():
-    build, least_lines, least_branches = pathlib.Path(sys.argv[1]).resolve(), float(sys.argv[2]), float(sys.argv[3])
+    build, least_lines, least_branches = (
+        pathlib.Path(sys.argv[1]).resolve(),
+        float(sys.argv[2]),
+        float(sys.argv[3]),
+    )
     arguments = run_tests(build)
     lines, branches = lines_of(arguments), branches_of(arguments)
 
@@ -81,8 +99,10 @@ def main():
         for count, way in zip(counts, ("true", "false")):
             if count == 0:
                 print(f"{file}:{line}: never {way}: {text(file, line)[column - 1:]}")
-    enough = [percent_of("lines", sum(lines.values()), len(lines), least_lines),
-              percent_of("branches", sum(map(bool, sum(branches.values(), []))), 2 * len(branches), least_branches)]
+    enough = [
+        percent_of("lines", sum(lines.values()), len(lines), least_lines),
+        percent_of("branches", sum(map(bool, sum(branches.values(), []))), 2 * len(branches), least_branches),
+    ]
     return not all(enough)
 
 

@@ -26,11 +26,20 @@ def run_here(backend, modules):
 
         for name in ("DefaultSelector", "EpollSelector", "PollSelector", "SelectSelector"):
             setattr(selectors, name, SELECTORS[backend])
-    suite = unittest.defaultTestLoader.loadTestsFromNames([f"test.test_asyncio.{module}" for module in modules])
+    suite = unittest.defaultTestLoader.loadTestsFromNames(
+        [f"test.test_asyncio.{module}" for module in modules]
+    )
     result = unittest.TextTestRunner(stream=sys.stderr).run(suite)
     used = type(selectors.DefaultSelector()).__name__
-    failed = sorted({test.id() for test, _ in result.failures + result.errors} | {test.id() for test in result.unexpectedSuccesses})
-    print(json.dumps({"ran": result.testsRun, "skipped": len(result.skipped), "failed": failed, "selector": used}))
+    failed = sorted(
+        {test.id() for test, _ in result.failures + result.errors}
+        | {test.id() for test in result.unexpectedSuccesses}
+    )
+    print(
+        json.dumps(
+            {"ran": result.testsRun, "skipped": len(result.skipped), "failed": failed, "selector": used}
+        )
+    )
 
 
 def run(backend, modules):
@@ -48,16 +57,24 @@ def main():
         return run_here(sys.argv[2], sys.argv[3:])
     from cpp_selectors import SELECTORS
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("backends", nargs="*", metavar="BACKEND", help=", ".join(SELECTORS) + "; default: all")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "backends", nargs="*", metavar="BACKEND", help=", ".join(SELECTORS) + "; default: all"
+    )
     parser.add_argument("--all", action="store_true", help="every module on every backend")
     options = parser.parse_args()
     backends = options.backends or list(SELECTORS)
     if not SELECTORS.keys() >= set(backends):
         parser.error(f"unknown backend; there are {', '.join(SELECTORS)}")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:  # they wait more than they work
-        running = {(module, backend): pool.submit(run, backend, [module]) for module in MODULES for backend in (OWN, *backends)
-                   if options.all or backend in (OWN, "epoll") or module in MODULES[:3]}
+        running = {
+            (module, backend): pool.submit(run, backend, [module])
+            for module in MODULES
+            for backend in (OWN, *backends)
+            if options.all or backend in (OWN, "epoll") or module in MODULES[:3]
+        }
     ok = True
     print(f"{'module':24}{'backend':16}{'ran':>6}{'failed':>8}{'skipped':>9}")
     for (module, backend), done in running.items():

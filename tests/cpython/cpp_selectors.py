@@ -85,4 +85,6 @@ def make(name, native):
 
 
 # By the name of the backend, in the order of the library's available_backends.
-SELECTORS = {name: make(name, native) for name, native in vars(_selectors_cpp).items() if isinstance(native, type)}
+SELECTORS = {
+    name: make(name, native) for name, native in vars(_selectors_cpp).items() if isinstance(native, type)
+}

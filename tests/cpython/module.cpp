@@ -204,7 +204,10 @@ struct python_type {
   }
 
   static PyObject* fileno(PyObject* self, PyObject*) noexcept {
-    return guarded(self, [](instance& me) { return PyLong_FromLong(me.selector.native_handle()); });
+    return guarded(self, [](instance& me) {
+      if constexpr (selectors::pollable<selector_type>) return PyLong_FromLong(me.selector.native_handle());
+      return PyLong_FromLong(-1);
+    });
   }
 
   // ---- what the interpreter calls -----------------------------------------------------------------------
@@ -255,7 +258,7 @@ struct python_type {
                                     {"close", close, METH_NOARGS, nullptr},
                                     {"fileno", fileno, METH_NOARGS, nullptr},
                                     {nullptr, nullptr, 0, nullptr}};
-    if (selector_type().native_handle() < 0) std::end(methods)[-2] = {nullptr, nullptr, 0, nullptr};
+    if (!selectors::pollable<selector_type>) std::end(methods)[-2] = {nullptr, nullptr, 0, nullptr};
     static PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(&create)},
                                   {Py_tp_dealloc, reinterpret_cast<void*>(&destroy)},
                                   {Py_tp_traverse, reinterpret_cast<void*>(&traverse)},

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSL-1.0
-"""CPython's tests of its selectors, on those of this library: selectors_test.py [BACKEND...], by default on all."""
+"""CPython's tests of its selectors, on those of this library: selectors_test.py [BACKEND...], by default on
+all."""
 
 import sys
 import unittest
@@ -8,7 +9,11 @@ from cpp_selectors import SELECTORS
 from test import test_selectors
 
 # What CPython asks of its kqueue selector alone holds here for every backend.
-KQUEUE = {name: test for name, test in vars(test_selectors.KqueueSelectorTestCase).items() if name.startswith("test_")}
+KQUEUE = {
+    name: test
+    for name, test in vars(test_selectors.KqueueSelectorTestCase).items()
+    if name.startswith("test_")
+}
 
 
 def case_of(backend, selector):

@@ -80,8 +80,7 @@ int refusals_with(const planned_failure& plan, const std::string& name, bool thr
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("each system call fails in turn with each of its errors", "[failures]",
-                        system_backends) {
+BACKEND_TEST_CASE("each system call fails in turn with each of its errors", "[failures]", system_backends) {
   std::set<std::string> names;
   int runs = 0, refusals = 0;
   for (std::size_t n = 0;; ++n) {
@@ -150,7 +149,7 @@ TEST_CASE("each system call of a wakeup's pipe fails in turn with each of its er
   CHECK(names == all);
 }
 
-TEMPLATE_LIST_TEST_CASE("each allocation fails in turn", "[failures][allocation]", system_backends) {
+BACKEND_TEST_CASE("each allocation fails in turn", "[failures][allocation]", system_backends) {
   for (const bool throws : {false, true}) {
     for (int n = 0;; ++n) {
       INFO("allocation " << n << (throws ? ", throwing" : ""));
@@ -175,8 +174,7 @@ TEMPLATE_LIST_TEST_CASE("each allocation fails in turn", "[failures][allocation]
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("each operation of data that may throw does in turn", "[failures][data]",
-                        system_backends) {
+BACKEND_TEST_CASE("each operation of data that may throw does in turn", "[failures][data]", system_backends) {
   for (const bool throws : {false, true}) {
     for (int n = 0;; ++n) {
       INFO("operation " << n << (throws ? ", throwing" : ""));

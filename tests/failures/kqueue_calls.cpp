@@ -32,6 +32,9 @@ extern "C" int __wrap_kevent(int kq, const struct kevent* changes, kqueue_double
   if (change_count == 0) return -1;
   const auto last = static_cast<std::size_t>(change_count) - 1;
   const bool is_gone = (error == EBADF || error == ENOENT) && (changes[last].flags & EV_DELETE) != 0;
+  // Of a queue's mark either of them says that the number is somebody else's, which must be true.
+  if (changes[last].filter == EVFILT_USER && (error == EBADF || error == ENOENT))
+    return __real_kevent(kq, changes, change_count, events, room, timeout);
   struct kevent receipt = changes[last];
   const bool all = is_gone || error == EINTR;
   if (all || last != 0) {

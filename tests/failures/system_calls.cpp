@@ -6,11 +6,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,6 +27,9 @@ support::planned_failure plan;
 std::size_t calls = 0;
 bool has_happened = false;
 std::string_view planned_name;
+
+// Of all architectures but alpha, also where the headers are older.
+constexpr long pidfd_open = 434, pidfd_send_signal = 424;
 
 }  // namespace
 
@@ -71,6 +76,12 @@ std::vector<int> errors_of(std::string_view call) {
       {"fcntl", {EBADF}},
       {"close", {EBADF, EINTR, EIO, ENOSPC}},
       {"eventfd", {EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM, ENOSYS, EPERM, EACCES}},
+      {"pidfd_open", {EMFILE, ENFILE, ENODEV, ENOMEM, ENOSYS, EPERM, EACCES}},
+      {"pidfd_send_signal", {EPERM, ENOSYS, EACCES}},
+      {"sigaction", {EINVAL}},
+      {"waitid", {EINTR, EINVAL}},
+      {"waitpid", {EINTR}},
+      {"kill", {EPERM}},
       {"fstat", {EBADF, EIO, ENOMEM, EOVERFLOW}},
       {"pipe", {EMFILE, ENFILE}},
       {"pipe2", {EMFILE, ENFILE}},
@@ -110,6 +121,11 @@ WRAP(int, munmap, (void* begin, std::size_t size), begin, size)
 WRAP(int, eventfd, (unsigned value, int flags), value, flags)
 WRAP(int, pipe, (int* ends), ends)
 WRAP(int, pipe2, (int* ends, int flags), ends, flags)
+WRAP(int, sigaction, (int number, const struct sigaction* action, struct sigaction* before), number, action,
+     before)
+WRAP(int, waitid, (idtype_t type, id_t which, siginfo_t* info, int options), type, which, info, options)
+WRAP(pid_t, waitpid, (pid_t which, int* status, int options), which, status, options)
+WRAP(int, kill, (pid_t which, int number), which, number)
 WRAP(ssize_t, read, (int handle, void* to, std::size_t size), handle, to, size)
 
 // An error other than EINTR says that the counter, or the pipe, is full, so there is something to read.
@@ -175,6 +191,8 @@ extern "C" long __wrap_syscall(long number, ...) {
   for (long& one : a) one = va_arg(rest, long);
   va_end(rest);
   if (number == SYS_epoll_pwait2 && support::fails("epoll_pwait2")) return -1;
+  if (number == pidfd_open && support::fails("pidfd_open")) return -1;
+  if (number == pidfd_send_signal && support::fails("pidfd_send_signal")) return -1;
   return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 // NOLINTEND(bugprone-reserved-identifier)

@@ -2,7 +2,11 @@
 
 // All of the library that calls the system, and nothing else: whole_library.py looks at what its object file needs.
 
+#include <selectors/child_exit.hpp>
 #include <selectors/selectors.hpp>
+#include <selectors/signal_set.hpp>
+
+#include <csignal>
 
 namespace selectors {
 
@@ -14,6 +18,16 @@ template class detail::core<kqueue_backend>;
 #endif
 template class detail::core<poll_backend>;
 template class detail::core<select_backend>;
+
+template class basic_child_exit<detail::child_watch>;
+
+bool use_signals();
+bool use_signals() {
+  std::error_code error;
+  signal_set set({SIGUSR1}, error);
+  set.reopen(error);
+  return set.take().empty();
+}
 
 template <class Channel>
 bool use_channel(Channel& channel) {

@@ -51,8 +51,8 @@ class oracle {
              const world& now) {
     const std::error_code promised = refusal(slot, what, is_new, now);
     if (is_displaced(slot, now) && !is_new) {
-      // Of a number that was closed since: the kernel may know nothing of it any more, or take what it is now for
-      // something that cannot be watched.
+      // Of a number that was closed since: the kernel may know nothing of it any more, or take what it is now
+      // for something that cannot be watched.
       require(!error || error == std::errc::bad_file_descriptor ||
                   error == std::errc::no_such_file_or_directory ||
                   error == std::errc::operation_not_permitted,
@@ -75,7 +75,8 @@ class oracle {
   }
   void forget(std::size_t slot) { keys_[slot].reset(); }
 
-  // A fresh kernel object: what is closed is refused, and what was refused before and is open again is watched.
+  // A fresh kernel object: what is closed is refused, and what was refused before and is open again is
+  // watched.
   void reopened(const world& now) {
     for (std::size_t slot = 0; slot != world::slots; ++slot) {
       if (!keys_[slot] || !keys_[slot]->is_armed) continue;
@@ -155,7 +156,8 @@ class oracle {
     if (has(slot) && !keys_[slot]->is_old) expected_[slot].is_new = true;
   }
 
-  // What was not reached is armed again by the next select or reopen, and told as an error if the kernel refuses.
+  // What was not reached is armed again by the next select or reopen, and told as an error if the kernel
+  // refuses.
   void loop_left() {
     for (auto& one : keys_)
       if (one) one->is_unreached = true;

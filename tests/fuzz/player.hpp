@@ -27,8 +27,8 @@ struct answer {
 };
 using trace = std::vector<answer>;
 
-// Plays a script on one backend, and compares what the selector says with what the oracle expects. What a loop told,
-// as far as no other backend may tell it differently, is kept as a trace.
+// Plays a script on one backend, and compares what the selector says with what the oracle expects. What a
+// loop told, as far as no other backend may tell it differently, is kept as a trace.
 template <class Backend>
 class player {
  public:

@@ -21,8 +21,8 @@ namespace fuzz {
 using support::checked;
 using support::descriptor;
 
-// A few descriptor numbers, and what becomes of them: opened, written to, shut down, closed, duplicated, replaced. What
-// a number refers to has an identity, which duplicates share.
+// A few descriptor numbers, and what becomes of them: opened, written to, shut down, closed, duplicated,
+// replaced. What a number refers to has an identity, which duplicates share.
 class world {
  public:
   static constexpr std::size_t slots = 6;
@@ -98,7 +98,8 @@ class world {
     const std::uint64_t one = 1;
     if (::send(where, &one, sizeof one, MSG_NOSIGNAL) < 0) (void)!::write(where, &one, sizeof one);
   }
-  // Not TCP, nor a terminal: they are emptied in the background, and poll(2) may know it before epoll(7) does.
+  // Not TCP, nor a terminal: they are emptied in the background, and poll(2) may know it before epoll(7)
+  // does.
   void fill(std::size_t slot) {
     int protocol = 0;
     socklen_t size = sizeof protocol;

@@ -18,8 +18,8 @@ struct module_of {
   bool (*is_open)(const Selector&);
 };
 
-// The types are the program's and every module's; their code is each one's own, since it is compiled with hidden
-// visibility.
+// The types are the program's and every module's; their code is each one's own, since it is compiled with
+// hidden visibility.
 using first_selector = selectors::default_selector<int>;
 using second_selector = selectors::selector<int, selectors::poll_backend>;
 

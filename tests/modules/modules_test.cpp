@@ -90,7 +90,7 @@ TEST_CASE("an error of one module equals the same of another", "[modules]") {
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector made by one module works in another", "[modules]", selectors_of_modules) {
+BACKEND_TEST_CASE("a selector made by one module works in another", "[modules]", selectors_of_modules) {
   loaded_module first(first_path), second(second_path);
   const auto& maker = part<TestType>(*first.operator->());
   const auto& user = part<TestType>(*second.operator->());
@@ -120,8 +120,8 @@ TEMPLATE_LIST_TEST_CASE("a selector made by one module works in another", "[modu
   maker.destroy(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("a child is one for every module, whichever opened or reopened the selector",
-                        "[modules][fork]", selectors_of_modules) {
+BACKEND_TEST_CASE("a child is one for every module, whichever opened or reopened the selector",
+                  "[modules][fork]", selectors_of_modules) {
   loaded_module first(first_path), second(second_path);
   const auto& maker = part<TestType>(*first.operator->());
   const auto& user = part<TestType>(*second.operator->());
@@ -152,8 +152,8 @@ TEMPLATE_LIST_TEST_CASE("a child is one for every module, whichever opened or re
   maker.destroy(sel);
 }
 
-TEMPLATE_LIST_TEST_CASE("a child is one after the module is unloaded that made the first selector",
-                        "[modules][fork]", selectors_of_modules) {
+BACKEND_TEST_CASE("a child is one after the module is unloaded that made the first selector",
+                  "[modules][fork]", selectors_of_modules) {
   if (!has_emptied_pages()) return skip("nothing but a fork handler of the library tells children there");
   loaded_module first(first_path);
   {
@@ -190,8 +190,8 @@ TEMPLATE_LIST_TEST_CASE("a child is one after the module is unloaded that made t
         }) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("a selector that an unloaded module has closed is closed", "[modules]",
-                        selectors_of_modules) {
+BACKEND_TEST_CASE("a selector that an unloaded module has closed is closed", "[modules]",
+                  selectors_of_modules) {
   loaded_module first(first_path);
   TestType own, moved;
   part<TestType>(*first.operator->()).close(own);

@@ -21,6 +21,9 @@ inline void use(poll_selector<int>& poll, select_selector<int>& select, selector
   plain.register_(1, exclusive(edge(event::read)));
   sel.register_(1, event::read, needs_argument(2));
   select.modify(key, event::write, error);
+  poll.watch(key, oneshot(event::read));
+  poll.mark_ready(key, event::read, error);
+  plain.register_(&plain, {});
   (void)thread;
 #elif CASE == 1
   poll.register_(1, edge(event::read));
@@ -62,5 +65,42 @@ inline void use(poll_selector<int>& poll, select_selector<int>& select, selector
   plain.modify(1L, event::read);
 #elif CASE == 19
   plain.register_(1, 1);
+#elif CASE == 20
+  poll.register_(1, event::read, "text");
+#elif CASE == 21
+  poll.register_(1, event::read, "text", error);
+#elif CASE == 22
+  plain.register_(1, event::read, 2);
+#elif CASE == 23
+  sel.register_(event::read, needs_argument(2));
+#elif CASE == 24
+  std::as_const(poll).register_(1, event::read, 2);
+#elif CASE == 25
+  std::as_const(poll).modify(1, event::read);
+#elif CASE == 26
+  std::as_const(poll).unregister(1);
+#elif CASE == 27
+  std::as_const(poll).watch(1, event::read, error);
+#elif CASE == 28
+  std::as_const(poll).mark_ready(1, event::read);
+#elif CASE == 29
+  std::as_const(poll).select();
+#elif CASE == 30
+  (void)poll.find(1L);
+#elif CASE == 31
+  native_handle_type number = 1;
+  plain.register_(&number, event::read);
+#elif CASE == 32
+  selector<int[3]> arrays;
+#elif CASE == 33
+  selector<int&> references;
+#elif CASE == 34
+  (void)poll.native_handle();
+#elif CASE == 35
+  sel.register_(1, event::read, 2);
+#elif CASE == 36
+  poll.watch(1, edge(event::read), 2);
+#elif CASE == 37
+  plain.modify(key, event::read);
 #endif
 }

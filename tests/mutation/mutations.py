@@ -1,25 +1,48 @@
 # SPDX-License-Identifier: BSL-1.0
-"""Where the headers can be changed, and how: all the changes are put into one text, each behind `selectors_mutant(N)`.
+"""Where the headers can be changed, and how: all the changes are put into one text, each behind
+`selectors_mutant(N)`.
 
-This reads C++ as these headers are written, not all of C++: clang-format has put spaces around operators of two operands,
-and none before template arguments. What it takes for something else does not compile, and is dropped then."""
+This reads C++ as these headers are written, not all of C++: clang-format has put spaces around operators of
+two operands, and none before template arguments. What it takes for something else does not compile, and is
+dropped then."""
 
 import collections
 import dataclasses
 import re
 
-TOKEN = re.compile(r"""
+TOKEN = re.compile(
+    r"""
     (?P<comment>//[^\n]*|/\*.*?\*/|^[ \t]*\#(?:[^\n]*\\\n)*[^\n]*)
   | (?P<string>"(?:\\.|[^"\\])*"|(?<!\w)'(?:\\.|[^'\\])')
   | (?P<number>\d(?:'?[\w.])*)
   | (?P<word>[A-Za-z_]\w*)
-  | (?P<sign><=>|<<=|>>=|\.\.\.|->|\+\+|--|&&|\|\||::|<<|>>|[-+*/%&|^<>=!]=|[^\s\w])""", re.X | re.M | re.S)
+  | (?P<sign><=>|<<=|>>=|\.\.\.|->|\+\+|--|&&|\|\||::|<<|>>|[-+*/%&|^<>=!]=|[^\s\w])""",
+    re.X | re.M | re.S,
+)
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
 SWAPPED = {"==": "!=", "!=": "==", "<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 ASSIGNMENTS = {"=", "|=", "&=", "^=", "+=", "-=", "*=", "/="}
 OPENING = {"(": ")", "[": "]", "{": "}"}
-DECLARATION = re.compile(r"(?:const|auto|unsigned)\b|(?!::|return\b|throw\b|delete\b)[\w:]+(?:<.*?>)?[ &*]+(?:const )?\w+\s*(?:=|\{|\(|\[|$)", re.S)
+DECLARATION = re.compile(
+    r"(?:const|auto|unsigned)\b|(?!::|return\b|throw\b|delete\b)[\w:]+(?:<.*?>)?[ &*]+(?:const )?\w+\s*"
+    r"(?:=|\{|\(|\[|$)",
+    re.S,
+)
 FUNCTION_ENDS = {")", "}", "noexcept", "const", "override", "final"}
+NAME = re.compile(r"(?:::)?[A-Za-z_]\w*(?:(?:::|\.|->)[A-Za-z_]\w*)*")
+KEPT_WORDS = {"true", "false", "nothing"}
+NOT_A_NAME = {
+    "requires",
+    "noexcept",
+    "explicit",
+    "decltype",
+    "alignas",
+    "sizeof",
+    "if",
+    "while",
+    "for",
+    "switch",
+}
 LEFT_ALONE = {"static_assert", "using", "static", "constexpr", "break", "continue", "goto", "typedef"}
 
 Token = collections.namedtuple("Token", "kind text start end")
@@ -28,16 +51,33 @@ Token = collections.namedtuple("Token", "kind text start end")
 @dataclasses.dataclass
 class Mutant:
     """One change of one place; `number` is what switches it on."""
+
     file: str
     line: int
     context: str  # the line that is changed, as it is written
     original: str
     changed: str
+    function: str  # whose body it is in, without its class
     number: int = 0
+    ordinal: int = 0  # among those of the same shape in the functions of this name
+
+    def shape(self):
+        """The change without its names, so that renaming them costs nothing: `_ < _ => _ <= _`."""
+        change = f"{self.original} => {self.changed}"
+        return NAME.sub(lambda word: word[0] if word[0] in KEPT_WORDS else "_", change)
 
     def key(self):
-        """What it is whatever its number and line."""
-        return self.file, self.context, f"{self.original} => {self.changed}"
+        """What it is whatever its number, its line and the names in it."""
+        return self.file, self.function, self.shape(), self.ordinal
+
+
+def number(mutants):
+    """Gives each mutant its number, and its ordinal."""
+    seen = collections.Counter()
+    for count, mutant in enumerate(mutants, 1):
+        place = mutant.file, mutant.function, mutant.shape()
+        seen[place] += 1
+        mutant.number, mutant.ordinal = count, seen[place]
 
 
 class Header:
@@ -45,20 +85,26 @@ class Header:
 
     def __init__(self, file, text):
         self.file, self.text = file, text
-        self.tokens = [Token(m.lastgroup, m.group(), m.start(), m.end())
-                       for m in TOKEN.finditer(text) if m.lastgroup != "comment"]
+        self.tokens = [
+            Token(m.lastgroup, m.group(), m.start(), m.end())
+            for m in TOKEN.finditer(text)
+            if m.lastgroup != "comment"
+        ]
         self.match = self._brackets()
         self.sites = {}  # (start, end): (shape, [Mutant])
+        self.function = ""  # the one that is being read
         self._scope(0, len(self.tokens))
 
     def mutants(self):
         return [mutant for key in sorted(self.sites) for mutant in self.sites[key][1]]
 
     def render(self, dropped=frozenset()):
-        """The text with all mutants in it but those dropped, and where in it each is: [(start, end, mutant)]. The
-        lines stay what they were."""
-        sites = sorted(((start, -end), shape, [m for m in mutants if m.number not in dropped])
-                       for (start, end), (shape, mutants) in self.sites.items())
+        """The text with all mutants in it but those dropped, and where in it each is: [(start, end, mutant)].
+        The lines stay what they were."""
+        sites = sorted(
+            ((start, -end), shape, [m for m in mutants if m.number not in dropped])
+            for (start, end), (shape, mutants) in self.sites.items()
+        )
         sites = [(start, -end, shape, mutants) for (start, end), shape, mutants in sites if mutants]
         out, spans = [], []
 
@@ -94,7 +140,7 @@ class Header:
         render(0, len(self.text), 0)
         return "".join(out), spans
 
-    # ---- finding ------------------------------------------------------------------------------------------------
+    # ---- finding -------------------------------------------------------------------------------------------
 
     def _brackets(self):
         """The index of the closing token of each opening one, those of template arguments among them."""
@@ -103,7 +149,12 @@ class Header:
             before = self.tokens[i - 1] if i else None
             if token.text in OPENING:
                 stack.append(i)
-            elif token.text == "<" and before.kind == "word" and before.end == token.start and before.text != "operator":
+            elif (
+                token.text == "<"
+                and before.kind == "word"
+                and before.end == token.start
+                and before.text != "operator"
+            ):
                 stack.append(i)
             elif token.text in (">", ">>"):
                 for _ in token.text:
@@ -118,7 +169,7 @@ class Header:
 
     def _plain(self, i, j):
         """The text of tokens i to j in one line, without comments."""
-        return " ".join(COMMENT.sub("", self.text[self.tokens[i].start:self.tokens[j - 1].end]).split())
+        return " ".join(COMMENT.sub("", self.text[self.tokens[i].start : self.tokens[j - 1].end]).split())
 
     def _top(self, i, j, *texts):
         """The indices in i to j, outside of all brackets, of these tokens."""
@@ -131,8 +182,11 @@ class Header:
 
     def _binary(self, i, j, *texts):
         """The same of operators that have an operand on both sides."""
-        return [k for k in self._top(i, j, *texts) if self.text[self.tokens[k].start - 1].isspace()
-                and self.text[self.tokens[k].end].isspace()]
+        return [
+            k
+            for k in self._top(i, j, *texts)
+            if self.text[self.tokens[k].start - 1].isspace() and self.text[self.tokens[k].end].isspace()
+        ]
 
     def _parts(self, i, j, at):
         """What is left and right of these tokens."""
@@ -145,14 +199,14 @@ class Header:
         start, end = self._place(i, j)
         line = self.text.count("\n", 0, start) + 1
         context = " ".join(COMMENT.sub("", self.text.splitlines()[line - 1]).split())
-        mutant = Mutant(self.file, line, context, original or self._plain(i, j), changed)
+        mutant = Mutant(self.file, line, context, original or self._plain(i, j), changed, self.function)
         key = (end, end) if shape == "declared" else (start, end)
         before = self.sites.get(key, (shape, []))
         if any(other.changed == changed for other in before[1]):
             return
         self.sites[key] = ("bool" if "bool" in (shape, before[0]) else shape, before[1] + [mutant])
 
-    # ---- outside of functions -----------------------------------------------------------------------------------
+    # ---- outside of functions ------------------------------------------------------------------------------
 
     def _scope(self, i, j):
         head = i
@@ -162,12 +216,25 @@ class Header:
                 if kind == "scope":
                     self._scope(i + 1, self.match[i])
                 elif kind in ("function", "bool"):
+                    outer, self.function = self.function, self._name(head, i)
                     self._block(i + 1, self.match[i], kind == "bool")
+                    self.function = outer
                 i = self.match[i]
                 head = head if kind == "initializer" else i + 1
             elif self._is(i, ";") or self._is(i, ":") and self._is(i - 1, "public", "protected", "private"):
                 head = i + 1
             i = self.match.get(i, i) + 1
+
+    def _name(self, head, brace):
+        """The name of the function that these tokens declare."""
+        for i in range(head + 1, brace):
+            before = self.tokens[i - 1]
+            if before.text == "operator":
+                sign = self.tokens[i].text
+                return "operator" + {"(": "()", "[": "[]"}.get(sign, f" {sign}" if sign.isalpha() else sign)
+            if self._is(i, "(") and before.kind == "word" and before.text not in NOT_A_NAME:
+                return ("~" if self._is(i - 2, "~") else "") + before.text
+        return "?"
 
     def _kind(self, head, brace):
         """What the brace after these tokens opens."""
@@ -180,19 +247,19 @@ class Header:
                     break
             head += 1
         words = [token.text for token in self.tokens[head:brace]]
-        before = words[:words.index("(")] if "(" in words else words
+        before = words[: words.index("(")] if "(" in words else words
         if "concept" in words or "enum" in before:
             return "other"
         if {"namespace", "class", "struct", "union"} & set(before):
             return "scope"
         if len(before) < len(words) and words[-1] in FUNCTION_ENDS:
             # What is constexpr, answers with a bool and reads no object is asked by the compiler alone.
-            if {"constexpr", "bool"} <= set(before) and "const" not in words[len(before):]:
+            if {"constexpr", "bool"} <= set(before) and "const" not in words[len(before) :]:
                 return "other"
             return "bool" if "bool" in before else "function"
         return "initializer"
 
-    # ---- statements ---------------------------------------------------------------------------------------------
+    # ---- statements ----------------------------------------------------------------------------------------
 
     def _block(self, i, j, is_bool):
         while i < j:
@@ -214,7 +281,9 @@ class Header:
             elif word == "switch":
                 self._expression(head + 1, self.match[head])
             elif not constant:
-                self._condition(head + 1, self.match[head], self._body(self.match[head] + 1) if word == "if" else "loops")
+                self._condition(
+                    head + 1, self.match[head], self._body(self.match[head] + 1) if word == "if" else "loops"
+                )
             end = self._statement(self.match[head] + 1, is_bool)
             return self._statement(end + 1, is_bool) if word == "if" and self._is(end, "else") else end
         if word == "do":
@@ -297,7 +366,7 @@ class Header:
         if equals:
             self._expression(equals[0] + 1, j)
 
-    # ---- expressions, the operator that binds least first -------------------------------------------------------
+    # ---- expressions, the operator that binds least first --------------------------------------------------
 
     def _expression(self, i, j):
         if i >= j:

@@ -3,12 +3,11 @@
 
 #include <cstddef>
 
-// The program's operator new, counted, and failing on request. Of this thread alone: the test framework's
-// other threads, if any, are left in peace.
+// Counts what this thread allocates by operator new, and makes allocations of this thread fail on request.
 namespace support {
 
 std::size_t allocations() noexcept;
-// How many of them have not been given back, by whatever thread.
+// The allocations of all threads that have not been freed yet.
 std::ptrdiff_t live_allocations() noexcept;
 
 // From the (n+1)-th allocation on, every one fails, until the end of the scope.
@@ -17,9 +16,9 @@ class allocation_budget {
   explicit allocation_budget(std::size_t n) noexcept;
   allocation_budget(const allocation_budget&) = delete;
   ~allocation_budget();
-  // Whether one has failed.
+  // Whether an allocation has failed.
   bool was_exceeded() const noexcept;
-  // Memory again: for the assertions.
+  // Ends the budget early, since assertions allocate.
   void lift() noexcept;
 };
 

@@ -8,9 +8,9 @@
 
 namespace support {
 
-// Runs `body` in a child process, and returns the number of the step at which it stopped by returning
-// non-zero; 0 when all went well, -1 when it was killed. It ends after ten seconds by itself. No assertion of
-// the test framework works in there.
+// Runs `body` in a child process and returns what it returns: 0 when all went well, else the number of the
+// step that failed; -1 if a signal killed the child. SIGALRM ends it after ten seconds. Assertions of the
+// test framework have no effect in the child.
 template <class Body>
 int in_child(Body&& body) {
   const pid_t child = checked(::fork(), "fork");

@@ -57,7 +57,7 @@ struct pipe_ends {
   descriptor reader, writer;
 };
 
-// In steps of its own, since macOS has neither pipe2(2) nor accept4(2) nor SOCK_NONBLOCK.
+// Two calls, because macOS has neither pipe2(2) nor accept4(2) nor SOCK_NONBLOCK.
 inline descriptor prepared(int number) {
   descriptor made(number);
   checked(::fcntl(number, F_SETFD, FD_CLOEXEC), "fcntl");
@@ -114,7 +114,7 @@ inline sockaddr_in bound(const descriptor& socket) {
   return address;
 }
 
-// Whether it is ready for `events`, of poll(2), or becomes so in time.
+// Whether poll(2) reports one of `events` before the time is over.
 inline bool becomes_ready(const descriptor& which, short events, int milliseconds = 10'000) {
   pollfd asked{which.get(), events, 0};
   return ::poll(&asked, 1, milliseconds) == 1;
@@ -132,7 +132,8 @@ struct listener {
       checked(-1, "connect");
     return client;
   }
-  // Elsewhere than on Linux the connection may not be there yet when connect(2) returns, also on the loopback interface.
+  // Except on Linux, connect(2) may return before the listener has the connection, even on the loopback
+  // interface.
   descriptor accept() {
     becomes_ready(socket, POLLIN);
     return prepared(checked(::accept(socket.get(), nullptr, nullptr), "accept"));
@@ -162,7 +163,8 @@ inline void fill(const descriptor& to) {
   while (::write(to.get(), block, 1) > 0) {
   }
 }
-// Also of what the kernel moves on to the other end of a TCP connection by and by.
+// The kernel moves data to the other end of a TCP connection over time, which makes room again: fills that,
+// too.
 inline void fill_for_good(const descriptor& to) {
   do fill(to);
   while (becomes_ready(to, POLLOUT, 20));
@@ -192,7 +194,8 @@ inline std::vector<int> open_descriptors() {
   return open;
 }
 
-// Whether this process may have so many descriptors: the soft limit is raised to that, if it must and can be.
+// Raises the soft limit on descriptors to `count` if it is lower; false if the hard limit does not allow
+// that.
 inline bool may_have_descriptors(rlim_t count) {
   rlimit limit{};
   checked(::getrlimit(RLIMIT_NOFILE, &limit), "getrlimit");
@@ -217,7 +220,7 @@ class descriptor_limit {
   rlimit before_{};
 };
 
-// No descriptor is free, until the end of the scope: the limit is the lowest number that is not open.
+// No descriptor can be opened until the end of the scope: the limit is the lowest number that is free.
 class exhausted_descriptors {
  public:
   exhausted_descriptors() : limit_(lowest_free()) {}

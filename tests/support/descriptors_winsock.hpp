@@ -12,11 +12,11 @@
 #include <utility>
 #include <vector>
 
-// Sockets to watch: owned, non-blocking, not inherited. Windows has nothing else that can be waited for like them, so
-// a pipe is a TCP connection here, of which the reader happens not to write.
+// Sockets to watch: owned, non-blocking, not inherited. Windows can wait for nothing else in this way, so a
+// pipe is a TCP connection here.
 namespace support {
 
-// Winsock, as the selectors under test start it.
+// Starts Winsock in the same way as the selectors under test do.
 [[maybe_unused]] inline const bool winsock_is_started = !selectors::detail::start_winsock();
 
 inline int checked(int result, const char* call) {
@@ -90,14 +90,14 @@ inline sockaddr_in bound(const descriptor& socket) {
   return address;
 }
 
-// Whether it is ready for `events`, of WSAPoll, or becomes so in time.
+// Whether WSAPoll reports one of `events` before the time is over.
 inline bool becomes_ready(const descriptor& socket, short events, int milliseconds = 10'000) {
   WSAPOLLFD asked{socket.get(), events, 0};
   return ::WSAPoll(&asked, 1, milliseconds) == 1;
 }
 
-// A listening TCP socket on a port that the system picks, and its address. What is connected has small buffers, or it
-// would take megabytes to fill one.
+// A listening TCP socket on a port that the system picks, and its address. Connected sockets get small
+// buffers, because the default ones take megabytes to fill.
 struct listener {
   descriptor socket = make_small_socket();
   sockaddr_in address = bound(socket);
@@ -160,7 +160,8 @@ inline char read_byte(const descriptor& from) {
   checked(::recv(from.get(), &byte, 1, 0), "recv");
   return byte;
 }
-// TCP passes on what it has room for by and by, and acknowledges up to 40 ms later: full is what has stayed so.
+// TCP moves data to the other end over time, and acknowledges it up to 40 ms later: a socket is full if it
+// stays so.
 inline void fill(const descriptor& to) {
   static constexpr char block[65536] = {};
   do {
@@ -179,7 +180,7 @@ inline void drain(const descriptor& from) {
   }
 }
 
-// Numbers are the system's to choose: one is above nothing in particular.
+// The system chooses the number, so the second argument has no effect.
 inline descriptor dup_number_above(SOCKET of, int) {
   WSAPROTOCOL_INFOW about;
   checked(::WSADuplicateSocketW(of, ::GetCurrentProcessId(), &about), "WSADuplicateSocket");
@@ -189,8 +190,8 @@ inline descriptor dup_number_above(SOCKET of, int) {
 }
 inline descriptor dup_of(const descriptor& of) { return dup_number_above(of.get(), 0); }
 inline descriptor dup_above(const descriptor& of, int least) { return dup_number_above(of.get(), least); }
-// Puts another reference to what `of` refers to on a number; whatever that number was is closed. The system gives a
-// number that is free to one of the next sockets.
+// Puts another reference to what `of` refers to on a number; whatever that number was is closed. The number
+// cannot be requested, but the system soon gives a free one to a new socket.
 inline descriptor dup_onto(const descriptor& of, SOCKET number) {
   if (of.get() == number) return descriptor(number);
   ::closesocket(number);

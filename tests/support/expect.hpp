@@ -24,8 +24,8 @@ namespace support {
 
 using namespace std::chrono_literals;
 
-// Those of the system, and the one for users' tests, or on Windows the one that is chosen by its header; or the one that a
-// test program is about.
+// The backends of this system, and one more: on Windows the one that has a header of its own, elsewhere the
+// scripted one. A test program about a single backend defines SELECTORS_TESTED_BACKEND.
 #if defined(SELECTORS_TESTED_BACKEND)
 using system_backends = std::tuple<selectors::SELECTORS_TESTED_BACKEND>;
 using backends = system_backends;
@@ -44,17 +44,17 @@ template <class Backend>
 constexpr bool is_kqueue = Backend::name == "kqueue";
 template <class Backend>
 constexpr bool is_select = Backend::name == "select";
-// What is watched by a kernel object, which knows nothing more of a descriptor that is closed.
+// A kernel object keeps the registrations, and forgets a descriptor that is closed.
 template <class Backend>
 constexpr bool has_object = is_epoll<Backend> || is_kqueue<Backend>;
-// And can be made anew on the same number.
+// That object can be replaced on the same descriptor number.
 template <class Backend>
 constexpr bool keeps_number = !is_kqueue<Backend> || SELECTORS_HAS_KERNEL_KQUEUE;
-// And keeps what was closed, if a duplicate lives.
+// That object keeps the registration of a closed descriptor while a duplicate of it is open.
 template <class Backend>
 constexpr bool keeps_closed = is_epoll<Backend> || (is_kqueue<Backend> && !SELECTORS_HAS_KERNEL_KQUEUE);
 
-// Whether there is a `priority` to ask for.
+// Whether `priority` can be requested.
 template <class Backend>
 constexpr bool has_priority = [] {
   if constexpr (requires { Backend::requestable; })
@@ -62,8 +62,8 @@ constexpr bool has_priority = [] {
   return true;
 }();
 
-// Error, hangup and read_hangup are what the kernel calls it, and these tests know what Linux's does; of the others
-// they ask what code sees that watches only what it asked for.
+// When error, hangup and read_hangup are reported differs between kernels, and these tests know Linux's
+// rules. On the others they compare only what can be requested.
 constexpr bool is_linux = SELECTORS_HAS_EPOLL == 1;
 
 constexpr auto requestable = selectors::event::read | selectors::event::write | selectors::event::priority;
@@ -81,8 +81,8 @@ inline std::string text_of(const readiness& all) {
   return text + " }";
 }
 
-// What one select reports. A handle that is reported twice fails the test, and so does what is reported only when the
-// time is over.
+// What one select reports. The test fails if a handle is reported twice, or if a report comes only when the
+// timeout has elapsed.
 template <class Selector, class Timeout = std::chrono::seconds>
 readiness ready(Selector& selector, Timeout timeout = std::chrono::seconds(10)) {
   readiness found;
@@ -104,7 +104,7 @@ void expect_ready(Selector& selector, const readiness& expected) {
   CHECK(found == expected);
 }
 
-// Exactly these, by what code that watches only what it asked for sees: read, write and priority.
+// Exactly these, compared by what can be requested: read, write and priority.
 template <class Selector>
 void expect_raised(Selector& selector, const readiness& expected) {
   readiness found = ready(selector);
@@ -120,8 +120,7 @@ void expect_idle(Selector& selector) {
   CHECK(found.empty());
 }
 
-// Nothing is ready, and waiting for it takes the time it should: nothing spins, and nothing ends the wait
-// early.
+// Nothing is ready, and the wait takes as long as it should: it neither spins nor ends early.
 template <class Selector>
 void expect_idle_for(Selector& selector, std::chrono::milliseconds time) {
   const auto start = std::chrono::steady_clock::now();
@@ -130,6 +129,13 @@ void expect_idle_for(Selector& selector, std::chrono::milliseconds time) {
   INFO("expected nothing, found " << text_of(found));
   CHECK(found.empty());
   CHECK(passed >= time);
+}
+
+// The descriptor of a selector that is one; else the invalid handle.
+template <class Selector>
+selectors::native_handle_type object_of(const Selector& selector) {
+  if constexpr (selectors::pollable<const Selector&>) return selector.native_handle();
+  return selectors::detail::invalid_handle;
 }
 
 // The error that a call reports.

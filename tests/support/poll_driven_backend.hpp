@@ -9,15 +9,18 @@
 
 #include <chrono>
 #include <cstddef>
+#include <string_view>
 #include <vector>
 
 namespace support {
 
-// The scripted backend, its script written by poll(2): so the whole conformance suite, which knows descriptors
-// alone, can be asked of it. Time is real, in milliseconds as where there is no ppoll(2), and edges are left out:
-// poll(2) cannot tell them.
+// The scripted backend of testing.hpp with poll(2) as the author of its script, so that the conformance
+// suite, which uses real descriptors, can run on it. Timeouts are rounded to milliseconds, as on systems
+// without ppoll(2). There is no edge triggering, because poll(2) does not report changes.
 class poll_driven_backend : public selectors::testing::scripted_backend {
  public:
+  static constexpr std::string_view name = "poll_driven";
+
   static constexpr bool supports(selectors::trigger mode, bool exclusive) noexcept {
     return mode != selectors::trigger::edge && !exclusive;
   }

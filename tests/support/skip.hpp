@@ -9,8 +9,8 @@
 
 namespace support {
 
-// What this platform, or this machine, cannot be asked: told by name, with the reason, and counted when the program
-// ends. `if (cannot) return skip("why");`
+// Skips a test that this platform or this machine cannot run: prints its name and the reason, and counts it
+// when the program ends. `if (cannot) return skip("why");`
 inline void skip(const std::string& reason) {
   struct list {
     std::set<std::string> names;

@@ -7,7 +7,7 @@
 using namespace selectors;
 using namespace support;
 
-TEMPLATE_LIST_TEST_CASE("a counting backend counts what its selector does", "[counters]", backends) {
+BACKEND_TEST_CASE("a counting backend counts what its selector does", "[counters]", backends) {
   selector<void, counting<TestType>> sel;
   const selector_counters& counted = sel.backend().counters();
   auto pipes = make_pipes(3);
@@ -63,7 +63,7 @@ TEST_CASE("a counting backend counts heals", "[counters][native]") {
 }
 #endif
 
-TEMPLATE_LIST_TEST_CASE("what is told once or left alone costs no call", "[counters]", backends) {
+BACKEND_TEST_CASE("what is told once or left alone costs no call", "[counters]", backends) {
   selector<void, counting<TestType>> sel;
   const selector_counters& counted = sel.backend().counters();
   auto pipes = make_pipes(3);
@@ -82,7 +82,7 @@ TEMPLATE_LIST_TEST_CASE("what is told once or left alone costs no call", "[count
   CHECK(counted.changes == (TestType::disarms_oneshot ? 5 : 6));
 }
 
-TEMPLATE_LIST_TEST_CASE("what is done and undone many times over needs no healing", "[counters]", backends) {
+BACKEND_TEST_CASE("what is done and undone many times over needs no healing", "[counters]", backends) {
   selector<void, counting<TestType>> sel;
   auto pipes = make_pipes(3);
   for (auto& [reader, writer] : pipes) write_byte(writer);

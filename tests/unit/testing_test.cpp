@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// The scripted backend, as the tests of a program use it. That it is a backend like any other is what the conformance
-// suite shows.
+// The scripted backend, as the tests of a program use it. That it is a backend like any other is what the
+// conformance suite shows.
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"

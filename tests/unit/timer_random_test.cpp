@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Whatever is done, by the program, in its loops and in the constructors and destructors of its data, a timer_queue does
-// what a std::multimap by deadline would.
+// Whatever is done, by the program, in its loops and in the constructors and destructors of its data, a
+// timer_queue does what a std::multimap by deadline would.
 
 #include "support/catch.hpp"
 

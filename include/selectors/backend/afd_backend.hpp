@@ -76,8 +76,6 @@ class afd_backend : public detail::ready_list {
     state_ = {};
   }
 
-  native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
-
   // Between two waits a registration may leave one request with the kernel and take another, being paused and asked for
   // again, but no more: what is new is started by the wait only.
   failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {

@@ -40,8 +40,10 @@ namespace selectors {
 ///   entries            what the last wait found, of which `token` says whose it is, `events` what it is, and
 ///   bits(entry)        the same as far as it is read, priority and write alone; more than these if there is more
 ///
-/// It may also have `requestable`, an event_mask: what of read, write and priority it can watch, if not all; else is refused
-/// with errc::invalid_events. And `count(what)`, noexcept: then it is told of each `statistic`.
+/// It may also have `requestable`, an event_mask: the events that can be requested of it, if these are not
+/// read, write and priority; others are refused with errc::invalid_events. `has_native_handle`, a bool:
+/// whether native_handle is a descriptor that others can watch; without it a selector over the backend has no
+/// native_handle(). And `count(what)`, noexcept, which is called for each `statistic`.
 // clang-format off
 template <class Backend>
 concept selector_backend =
@@ -58,7 +60,6 @@ concept selector_backend =
       { b.open() } noexcept -> std::same_as<failure>;
       { b.close() } noexcept;
       { b.reopen() } noexcept -> std::same_as<failure>;
-      { constant.native_handle() } noexcept -> std::same_as<native_handle_type>;
       { b.reserve(n, n, handle) } noexcept -> std::same_as<failure>;
       { b.add(r) } noexcept -> std::same_as<failure>;
       { b.modify(r, was) } noexcept -> std::same_as<failure>;
@@ -84,16 +85,38 @@ template <trigger Mode, bool Exclusive>
 constexpr interest<Mode, Exclusive> as_interest(interest<Mode, Exclusive> what) noexcept {
   return what;
 }
-template <class What>
-using as_interest_t = decltype(detail::as_interest(std::declval<const What&>()));
+template <class Interest>
+using as_interest_t = decltype(detail::as_interest(std::declval<const Interest&>()));
+
+template <class T>
+concept is_interest = requires { typename detail::as_interest_t<T>; };
+
+template <class Backend>
+constexpr event_mask requestable_of() noexcept {
+  if constexpr (requires { Backend::requestable; }) return Backend::requestable;
+  return event::read | event::write | event::priority;
+}
+
+// Whether a selector over it is a descriptor that others can watch: only if the backend says so.
+template <class Backend>
+constexpr bool has_native_handle_of() noexcept {
+  if constexpr (requires { Backend::has_native_handle; }) return Backend::has_native_handle;
+  return false;
+}
+template <class Backend>
+inline constexpr bool has_native_handle_v = detail::has_native_handle_of<Backend>();
 
 }  // namespace detail
 
-/// What can be asked of a backend: an event, an event_mask, or an interest in a trigger mode that the backend
-/// has.
-template <class What, class Backend>
-concept interest_for = requires {
-  typename detail::as_interest_t<What>;
-} && supports<Backend, detail::as_interest_t<What>::mode, detail::as_interest_t<What>::is_exclusive>;
+/// The events that can be requested of a backend, for generic code to ask.
+template <selector_backend Backend>
+inline constexpr event_mask requestable_events = detail::requestable_of<Backend>();
+
+/// What can be requested of a backend: an event, an event_mask, or an interest in a trigger mode that the
+/// backend supports.
+template <class Interest, class Backend>
+concept interest_for =
+    detail::is_interest<Interest> &&
+    supports<Backend, detail::as_interest_t<Interest>::mode, detail::as_interest_t<Interest>::is_exclusive>;
 
 }  // namespace selectors

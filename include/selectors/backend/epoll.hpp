@@ -6,13 +6,14 @@
 #if SELECTORS_HAS_EPOLL
 
 #include <selectors/backend/concept.hpp>
+#include <selectors/backend/epoll_front.hpp>
+#include <selectors/backend/epoll_leaks.hpp>
+#include <selectors/backend/epoll_wait.hpp>
 #include <selectors/detail/buffer.hpp>
-#include <selectors/detail/relaxed_atomic.hpp>
+#include <selectors/os/fork.hpp>
 #include <selectors/os/posix.hpp>
 
 #include <sys/epoll.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -24,11 +25,6 @@
 
 namespace selectors {
 
-namespace detail {
-// epoll_pwait2(2) is Linux 5.11's: old kernels answer ENOSYS, sandboxes EPERM.
-inline constinit relaxed_atomic<bool> has_epoll_pwait2{true};
-}  // namespace detail
-
 /// Linux's epoll(7): the cost of a wait grows with what is ready, whatever is registered. One system call for
 /// each change. Level, edge and one-shot triggering; exclusive wake-ups.
 class epoll_backend {
@@ -39,82 +35,98 @@ class epoll_backend {
   static constexpr const char* wait_call = "epoll_wait";
   static constexpr bool disarms_oneshot = true;
   static constexpr bool refuses_closed = true;
+  static constexpr bool has_native_handle = true;
+  static constexpr event_mask requestable = event::read | event::write | event::priority | event::read_hangup;
 
   static constexpr bool supports(trigger mode, bool exclusive) noexcept {
     return mode != trigger::oneshot || !exclusive;
   }
   static bool is_open(native_handle_type handle) noexcept { return detail::is_open_descriptor(handle); }
 
-  epoll_backend() noexcept = default;
-  epoll_backend(epoll_backend&& other) noexcept
-      : epoll_(std::exchange(other.epoll_, detail::invalid_handle)), entries_(std::move(other.entries_)) {}
-  epoll_backend& operator=(epoll_backend&& other) noexcept {
-    std::swap(epoll_, other.epoll_);
-    entries_ = std::move(other.entries_);
-    return *this;
-  }
-  ~epoll_backend() { close(); }
-
   failure open() noexcept {
     // epoll_wait(2) takes no empty buffer, and a selector with nothing registered still waits.
     if (!entries_.reserve(1, 0)) return failure::memory();
-    epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
-    return epoll_ < 0 ? failure::system("epoll_create1", errno) : failure();
+    if (const failure failed = process_.set()) return failed;
+    detail::owned_descriptor fresh;
+    if (const failure failed = detail::make_epoll(fresh)) return failed;
+    restart(std::move(fresh));
+    return {};
   }
 
   failure reopen() noexcept {
-    native_handle_type fresh = ::epoll_create1(EPOLL_CLOEXEC);
-    if (fresh < 0) return failure::system("epoll_create1", errno);
-    int moved = 0;
-    do {
-      moved = ::dup3(fresh, epoll_, O_CLOEXEC);
-    } while (moved < 0 &&
-             (errno == EINTR || errno == EBUSY));  // EBUSY: a race with open(2) and dup(2), says dup(2)
-    const int error = errno;
-    detail::close_descriptor(fresh);
-    return moved < 0 ? failure::system("dup3", error) : failure();
+    const bool is_in_child = !process_.is_current();
+    detail::process_stamp own;
+    if (const failure failed = own.set()) return failed;
+    detail::owned_descriptor fresh;
+    if (const failure failed = detail::make_epoll(fresh)) return failed;
+    const failure failed = !front_       ? failure()
+                           : is_in_child ? front_.remake(fresh.get())
+                                         : front_.exchange(main_.descriptor.get(), fresh.get());
+    if (failed) return failed;
+    if (main_.descriptor.is_intact()) detail::copy_busy_polling(main_.descriptor.get(), fresh.get());
+    restart(std::move(fresh));
+    process_ = own;
+    return {};
   }
 
-  void close() noexcept { detail::close_descriptor(epoll_); }
-  native_handle_type native_handle() const noexcept { return epoll_; }
+  void close() noexcept {
+    front_.close();
+    restart({});
+  }
 
-  failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {
+  failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
     // The kernel takes no buffer of more bytes than an int counts (EP_MAX_EVENTS).
-    const bool fits =
-        count <= (std::numeric_limits<int>::max)() / sizeof(entry) / 2 && entries_.reserve(count, used);
+    const bool fits = count <= (std::numeric_limits<int>::max)() / sizeof(entry) / 2 &&
+                      entries_.reserve(count, used) && main_.leaked.reserve(handle) &&
+                      old_.leaked.reserve(handle) && young_.leaked.reserve(handle);
     return fits ? failure() : failure::memory();
   }
 
   failure add(registration& r) noexcept {
-    int error = control(EPOLL_CTL_ADD, r);
-    if (error == EEXIST) {  // a leftover of a descriptor that was closed while a duplicate lived, and is back
-      control(EPOLL_CTL_DEL, r);
-      error = control(EPOLL_CTL_ADD, r);
+    detail::epoll_object& object = object_for(r);
+    int error = control(object, EPOLL_CTL_ADD, r);
+    if (error == EEXIST) {  // the number's leaked registration: the same file is back on it
+      control(object, EPOLL_CTL_DEL, r);
+      error = control(object, EPOLL_CTL_ADD, r);
     }
-    r.attached = error == 0;
-    r.always_ready = error == EPERM;  // a file that is always ready, as poll(2) says: epoll_ctl(2)
-    return error == 0 || error == EPERM ? failure() : failure::system("epoll_ctl", error);
+    if (error == 0) {
+      object.attach(r);
+      // Two registrations of this one in one object could not be told apart.
+      if (r.aliased && r.leaked) wants_isolation_ = true;
+      return {};
+    }
+    r.attached = false;
+    // A file that is always ready, as poll(2) says: epoll_ctl(2). A sandbox may answer so for any other.
+    r.always_ready = error == EPERM && detail::is_always_ready_file(r.handle);
+    return r.always_ready ? failure() : failure::system("epoll_ctl", error);
   }
 
+  // ENOENT: the number means another file by now. What the kernel may have kept of the old one is leaked.
   failure modify(registration& r, any_interest was) noexcept {
     if (r.interest.exclusive || was.exclusive) [[unlikely]]
       return modify_exclusive(r, was);
-    const int error = control(EPOLL_CTL_MOD, r);
-    return error == 0 ? failure() : failure::system("epoll_ctl", error);
+    const int error = control(object_of(r), EPOLL_CTL_MOD, r);
+    if (error == 0) [[likely]]
+      return {};
+    return error == ENOENT ? follow(r) : failure::system("epoll_ctl", error);
   }
+  failure rewatch(registration& r, any_interest was) noexcept { return modify(r, was); }
 
   // EBADF and ENOENT: the descriptor was closed, and the kernel may or may not still watch what a duplicate
-  // keeps open.
+  // keeps open. Of an aliased registration it may have removed the other one.
   bool remove(registration& r) noexcept {
-    r.attached = false;
-    return control(EPOLL_CTL_DEL, r) == 0;
+    detail::epoll_object& object = object_of(r);
+    const bool is_removed = control(object, EPOLL_CTL_DEL, r) == 0 && !r.aliased;
+    object.detach(r);
+    if (!is_removed) note_leak(object, r.handle);
+    return is_removed;
   }
 
   int wait(std::chrono::nanoseconds timeout) noexcept {
-    if (timeout == (std::chrono::nanoseconds::max)())
-      return ::epoll_wait(epoll_, entries_.data(), room(), -1);
-    if (timeout.count() == 0) return ::epoll_wait(epoll_, entries_.data(), room(), 0);
-    return wait_for(timeout);
+    const int epoll = main_.descriptor.get();
+    if (timeout == (std::chrono::nanoseconds::max)()) return ::epoll_wait(epoll, entries_.data(), room(), -1);
+    if (timeout.count() == 0) return ::epoll_wait(epoll, entries_.data(), room(), 0);
+    return detail::epoll_wait_for(epoll, entries_.data(), room(), timeout);
   }
 
   void set_entry(std::size_t i, registration& r, event_bits bits) noexcept {
@@ -139,19 +151,63 @@ class epoll_backend {
                 EPOLLOUT == static_cast<int>(event::write) && EPOLLERR == static_cast<int>(event::error) &&
                 EPOLLHUP == static_cast<int>(event::hangup));
 
+  // ---- nested in another loop -----------------------------------------------------------------------------
+
+  bool has_front() const noexcept { return static_cast<bool>(front_); }
+  failure make_front() noexcept { return front_.make(main_.descriptor.get()); }
+  native_handle_type native_handle() const noexcept { return front_.get(); }
+  void signal(bool is_ready) noexcept { front_.signal(is_ready); }
+
+  // ---- leaks ----------------------------------------------------------------------------------------------
+  //
+  // As long as no ghost was reported, there is the main object alone. A ghost that is level-triggered would
+  // end every wait, so the first one makes the main object the old one, and a young one is made for new
+  // registrations; a fresh main object watches both, edge-triggered. So ghosts wake nobody unless something
+  // new happens, at the cost of one more system call for each object that has something to report. As soon as
+  // the young object has more leaks than half of its keys, and 8, its keys move into the old one, and a fresh
+  // one takes its place: each leak pays for two keys, and each key moves once.
+  //
+  // The old object is never nested again: epoll_ctl(2) walks through all that is in a nested object.
+  //
+  // An entry is believed only if its object is that of the registration. A number that leaked in an object
+  // and is registered there again is aliased: the kernel could take one for the other.
+
+  bool may_have_leaks() const noexcept { return main_.leaks != 0 || old_; }
+  // Whether what a wait finds has to be looked through.
+  bool has_leaks() const noexcept { return old_ || main_.aliased != 0 || wants_isolation_; }
+  bool wants_isolation() const noexcept { return wants_isolation_; }
+  // By then slow waits or ghosts have cost as much as it costs to register all anew, or half of all leaked.
+  bool wants_full_heal() const noexcept {
+    const std::size_t all = watched() + 64;
+    return slow_waits_ > all || ghosts_ / 8 > all || old_.leaks > all / 2;
+  }
+
+  // Looks through the first `found` entries: drops ghosts, adds what the old and the young object found, and
+  // makes one entry of two of an aliased registration. Returns how many are left; calls `on_stale` for each of
+  // the others.
+  template <class Callback>
+  int drop_leaked(int found, Callback on_stale) noexcept;
+
+  // False: it is cheaper, or there is no other way, to register all anew. `for_each(visit)` calls
+  // `visit(registration, is_armed)` for all.
+  template <class ForEach>
+  bool isolate_leaks(ForEach for_each) noexcept;
+
  private:
   // To the kernel:
   //
-  //   read        EPOLLIN | EPOLLRDHUP   but no EPOLLRDHUP when exclusive (EINVAL)
-  //   priority    EPOLLPRI
-  //   write       EPOLLOUT               no EPOLLRDHUP: half-closed, it would wake a writer for ever
-  //   edge        EPOLLET
-  //   one-shot    EPOLLONESHOT
-  //   exclusive   EPOLLEXCLUSIVE
-  //   nothing     not watched at all: EPOLLERR and EPOLLHUP come unasked
+  //   read         EPOLLIN | EPOLLRDHUP   but no EPOLLRDHUP when exclusive (EINVAL)
+  //   priority     EPOLLPRI
+  //   write        EPOLLOUT               no EPOLLRDHUP: half-closed, it would keep waking a writer
+  //   read_hangup  EPOLLRDHUP
+  //   edge         EPOLLET
+  //   one-shot     EPOLLONESHOT
+  //   exclusive    EPOLLEXCLUSIVE
+  //   nothing      not watched at all: EPOLLERR and EPOLLHUP come unasked
   //
   static std::uint32_t to_kernel(any_interest what) noexcept {
-    std::uint32_t bits = detail::mask_bits::of(what.events);
+    std::uint32_t bits = detail::mask_bits::of(what.events) & detail::read_write_priority;
+    if (what.events.contains(event::read_hangup)) bits |= EPOLLRDHUP;
     if (what.events.contains(event::read) && !what.exclusive) bits |= EPOLLRDHUP;
     if (what.mode == trigger::edge) bits |= EPOLLET;
     if (what.mode == trigger::oneshot) bits |= EPOLLONESHOT;
@@ -161,59 +217,197 @@ class epoll_backend {
 
   // EPOLLEXCLUSIVE can be set by EPOLL_CTL_ADD only: epoll_ctl(2).
   SELECTORS_NOINLINE failure modify_exclusive(registration& r, const any_interest& was) noexcept {
-    int error = control(EPOLL_CTL_DEL, r);
+    detail::epoll_object& object = object_of(r);
+    int error = control(object, EPOLL_CTL_DEL, r);
+    if (error == ENOENT) return follow(r);
     if (error != 0) return failure::system("epoll_ctl", error);
-    error = control(EPOLL_CTL_ADD, r);
+    error = control(object, EPOLL_CTL_ADD, r);
     if (error == 0) return {};
     r.interest = was;
-    r.attached = control(EPOLL_CTL_ADD, r) == 0;
+    if (control(object, EPOLL_CTL_ADD, r) != 0) object.detach(r);
     return failure::system("epoll_ctl", error);
   }
 
+  SELECTORS_COLD failure follow(registration& r) noexcept {
+    detail::epoll_object& object = object_of(r);
+    object.detach(r);
+    note_leak(object, r.handle);
+    r.leaked = true;
+    return add(r);
+  }
+
+  std::size_t watched() const noexcept { return main_.watched + old_.watched + young_.watched; }
+  detail::epoll_object& object_of(const registration& r) noexcept {
+    return r.slot == main_.id ? main_ : r.slot == young_.id ? young_ : old_;
+  }
+  // For a new registration: where its number did not leak, if there is a choice.
+  detail::epoll_object& object_for(const registration& r) noexcept {
+    if (!old_) [[likely]]
+      return main_;
+    return young_.leaked.contains(r.handle) && !old_.leaked.contains(r.handle) ? old_ : young_;
+  }
+  void note_leak(detail::epoll_object& object, native_handle_type number) noexcept {
+    object.note_leak(number);
+    if (&object == &young_ && young_.leaks > 8 + young_.watched / 2) wants_isolation_ = true;
+  }
+
   // Zero or an errno.
-  SELECTORS_NOINLINE int control(int operation, registration& r) noexcept {
+  SELECTORS_NOINLINE int control(const detail::epoll_object& object, int operation,
+                                 registration& r) noexcept {
     epoll_event event{};
     event.events = to_kernel(r.interest);
     event.data.ptr = &r;
-    return ::epoll_ctl(epoll_, operation, r.handle, &event) == 0 ? 0 : errno;
+    return ::epoll_ctl(object.descriptor.get(), operation, r.handle, &event) == 0 ? 0 : errno;
   }
+
+  void restart(detail::owned_descriptor&& fresh) noexcept {
+    main_.restart(std::move(fresh), ++last_id_);
+    old_.restart({}, 0);
+    young_.restart({}, 0);
+    wants_isolation_ = false;
+    slow_waits_ = ghosts_ = 0;
+  }
+  bool nest(int operation, const detail::owned_descriptor& outer, const detail::epoll_object& inner,
+            registration& token) noexcept {
+    return detail::nest_epoll(operation, outer.get(), inner.descriptor.get(), EPOLLET, &token) == 0;
+  }
+  template <class Callback>
+  std::size_t filter(std::size_t first, std::size_t last, const detail::epoll_object& object,
+                     Callback on_stale) noexcept;
+  template <class Callback>
+  std::size_t scan(const detail::epoll_object& object, registration& token, std::size_t kept,
+                   Callback on_stale) noexcept;
+  bool merge_aliased(const entry& e, std::size_t kept) noexcept;
+  bool part_with_old() noexcept;
+  template <class ForEach>
+  bool renew_young(ForEach for_each) noexcept;
 
   int room() const noexcept { return static_cast<int>(entries_.capacity()); }
 
-  SELECTORS_COLD int wait_for(std::chrono::nanoseconds timeout) noexcept {
-    // Not every C library declares it. Its time is 64 bits wide everywhere.
-    if (detail::has_epoll_pwait2) {
-      struct {
-        std::int64_t seconds;
-        std::int64_t nanoseconds;
-      } const time{timeout.count() / 1'000'000'000, timeout.count() % 1'000'000'000};
-      const auto count =
-          ::syscall(call_number, epoll_, entries_.data(), room(), &time, nullptr, std::size_t{0});
-      if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(count);
-      detail::has_epoll_pwait2 = false;
-    }
-    return wait_for_milliseconds(std::chrono::ceil<std::chrono::milliseconds>(timeout).count());
-  }
+  // What the main object has as tokens of the others.
+  static inline constinit registration old_token, young_token;
 
-  int wait_for_milliseconds(std::int64_t left) noexcept {
-    for (;;) {
-      constexpr std::int64_t most = (std::numeric_limits<int>::max)();
-      const int now = static_cast<int>(left < most ? left : most);
-      const int count = ::epoll_wait(epoll_, entries_.data(), room(), now);
-      left -= now;
-      if (count != 0 || left == 0) return count;
-    }
-  }
-
-#if defined(SYS_epoll_pwait2)
-  static constexpr long call_number = SYS_epoll_pwait2;
-#else
-  static constexpr long call_number = 441;  // on every architecture whose headers may lack it
-#endif
-
-  native_handle_type epoll_ = detail::invalid_handle;
+  detail::epoll_object main_;
   detail::buffer<entry> entries_;
+  detail::epoll_object old_, young_;  // both or neither; then the main object watches nothing else
+  detail::epoll_front front_;
+  detail::process_stamp process_;  // whose objects these are
+  std::uint32_t last_id_ = 0;
+  bool wants_isolation_ = false;
+  std::size_t slow_waits_ = 0;  // in which there was something to look through, since all were registered
+  std::size_t ghosts_ = 0;      // that were reported since
 };
+
+template <class Callback>
+SELECTORS_COLD int epoll_backend::drop_leaked(int found, Callback on_stale) noexcept {
+  std::size_t kept = 0;
+  const auto count = static_cast<std::size_t>(found);
+  if (!old_) {
+    kept = filter(0, count, main_, on_stale);
+    if (kept != count) wants_isolation_ = true;
+    if (main_.aliased != 0) ++slow_waits_;
+  } else {
+    bool has_old = false, has_young = false;
+    for (std::size_t i = 0; i != count; ++i) (token(entries_[i]) == &old_token ? has_old : has_young) = true;
+    if (has_young) kept = scan(young_, young_token, kept, on_stale);
+    if (has_old) kept = scan(old_, old_token, kept, on_stale);
+    if (count != 0) ++slow_waits_;
+  }
+  for (std::size_t i = 0; i != kept; ++i) token(entries_[i])->seen = false;
+  return static_cast<int>(kept);
+}
+
+// Of the entries from `first` to `last`, found in `object`, those that are to be believed, moved to `first`;
+// returns where they end.
+template <class Callback>
+std::size_t epoll_backend::filter(std::size_t first, std::size_t last, const detail::epoll_object& object,
+                                  Callback on_stale) noexcept {
+  std::size_t kept = first;
+  for (std::size_t i = first; i != last; ++i) {
+    const entry e = entries_[i];
+    registration& r = *token(e);
+    if (!r.attached || r.slot != object.id || (r.seen && merge_aliased(e, kept))) {
+      on_stale();
+      ++ghosts_;
+      if (r.seen) wants_isolation_ = true;
+    } else {
+      r.seen = r.aliased;
+      entries_[kept++] = e;
+    }
+  }
+  return kept;
+}
+
+inline bool epoll_backend::merge_aliased(const entry& e, std::size_t kept) noexcept {
+  for (std::size_t i = 0; i != kept; ++i)
+    if (token(entries_[i]) == token(e)) entries_[i].events |= e.events;
+  return true;
+}
+
+// Behind the entries that are kept already. What lives there may be level-triggered: as long as any of it is
+// ready, the next wait looks again.
+template <class Callback>
+std::size_t epoll_backend::scan(const detail::epoll_object& object, registration& its_token,
+                                std::size_t first, Callback on_stale) noexcept {
+  const int left = room() - static_cast<int>(first);
+  const int found = left > 0 ? ::epoll_wait(object.descriptor.get(), entries_.data() + first, left, 0) : 0;
+  const std::size_t kept =
+      found > 0 ? filter(first, first + static_cast<std::size_t>(found), object, on_stale) : first;
+  if (kept != first || found == left) (void)nest(EPOLL_CTL_MOD, main_.descriptor, object, its_token);
+  return kept;
+}
+
+template <class ForEach>
+SELECTORS_COLD bool epoll_backend::isolate_leaks(ForEach for_each) noexcept {
+  constexpr std::size_t few = 32;  // of so many it costs little to register them all anew
+  if (watched() <= few || wants_full_heal()) return false;
+  if (!old_ && !part_with_old()) return false;
+  return renew_young(for_each);
+}
+
+// The main object becomes the old one.
+inline bool epoll_backend::part_with_old() noexcept {
+  detail::owned_descriptor fresh;
+  if (detail::make_epoll(fresh) || !nest(EPOLL_CTL_ADD, fresh, main_, old_token)) return false;
+  if (front_.exchange(main_.descriptor.get(), fresh.get())) return false;
+  detail::copy_busy_polling(main_.descriptor.get(), fresh.get());
+  std::swap(main_, old_);
+  main_.restart(std::move(fresh), ++last_id_);
+  return true;
+}
+
+// Its keys move into the old object, but for those that would be aliased there; so do the old object's aliased
+// keys into the fresh young one.
+template <class ForEach>
+bool epoll_backend::renew_young(ForEach for_each) noexcept {
+  detail::epoll_object fresh;
+  fresh.id = ++last_id_;
+  if (detail::make_epoll(fresh.descriptor) || !nest(EPOLL_CTL_ADD, main_.descriptor, fresh, young_token))
+    return false;
+  wants_isolation_ = false;
+  if (young_.watched != 0 || old_.aliased != 0) {
+    for_each([&](registration& r, bool is_armed) {
+      const bool is_of_old = r.slot == old_.id;
+      if (!r.attached || (is_of_old && !r.aliased)) return;
+      if (is_of_old) {
+        (void)control(old_, EPOLL_CTL_DEL, r);
+        old_.detach(r);
+        old_.note_leak(r.handle);
+        r.leaked = true;
+      }
+      r.attached = r.aliased = false;
+      if (!is_armed) return;
+      detail::epoll_object& object = old_.leaked.contains(r.handle) ? fresh : old_;
+      if (control(object, EPOLL_CTL_ADD, r) == 0) object.attach(r);
+    });
+  }
+  if (young_) (void)nest(EPOLL_CTL_DEL, main_.descriptor, young_, young_token);
+  std::swap(fresh.leaked, young_.leaked);  // its bits were reserved
+  fresh.leaked.clear();
+  young_.descriptor.close();
+  std::swap(young_, fresh);
+  return true;
+}
 
 }  // namespace selectors
 

@@ -6,14 +6,19 @@
 #if SELECTORS_HAS_KQUEUE
 
 #include <selectors/backend/concept.hpp>
+#include <selectors/backend/kqueue_aside.hpp>
 #include <selectors/backend/kqueue_changes.hpp>
 #include <selectors/backend/kqueue_descriptor.hpp>
+#include <selectors/backend/kqueue_events.hpp>
+#include <selectors/backend/kqueue_listeners.hpp>
+#include <selectors/backend/kqueue_slot.hpp>
 #include <selectors/backend/ready_list.hpp>
 #include <selectors/detail/buffer.hpp>
 #include <selectors/os/posix.hpp>
 
 #include <sys/types.h>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/event.h>
 #include <sys/stat.h>
@@ -23,18 +28,21 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <limits>
 #include <string_view>
 
 namespace selectors {
 
 /// kqueue(2) of macOS and the BSDs: the cost of a wait grows with what is ready, whatever is registered. One system
-/// call for each change, and fstat(2) for a new handle. Level, edge and one-shot triggering.
+/// call for each change, and fstat(2) for a new handle. Level, edge and one-shot triggering. `read_hangup` can be
+/// requested by itself.
 ///
 /// `priority` is a socket's out-of-band data, where the kernel has a filter for it (EVFILT_EXCEPT: macOS, OpenBSD,
-/// DragonFly); elsewhere it is errc::invalid_events. Asked for alone, it hears of no hangup but on macOS. The kernel
+/// DragonFly); elsewhere it is errc::invalid_events. Requested alone, it reports no hangup but on macOS. The kernel
 /// forgets a descriptor that is closed, and says nothing of it.
+///
+/// What a kqueue refuses (macOS: /dev/tty) or reports wrongly (NetBSD: FIFOs) is watched by select(2) beside it, and
+/// while there is any of that, each wait is two system calls. select(2) knows no edges: a terminal that the kqueue
+/// refuses can be registered level-triggered or one-shot only; as an edge it fails with kevent(2)'s EINVAL.
 class kqueue_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "kqueue";
@@ -42,6 +50,7 @@ class kqueue_backend : public detail::ready_list {
   // Of two filters with EV_ONESHOT each would fire for itself.
   static constexpr bool disarms_oneshot = false;
   static constexpr bool refuses_closed = true;
+  static constexpr bool has_native_handle = true;
   static constexpr event_mask requestable = detail::mask_bits::mask(detail::every_filter);
 
   static constexpr bool supports(trigger, bool exclusive) noexcept { return !exclusive; }
@@ -52,63 +61,69 @@ class kqueue_backend : public detail::ready_list {
     if (!events_.reserve(1, 0)) return failure::memory();
     return kqueue_.open();
   }
-  failure reopen() noexcept { return kqueue_.reopen(); }
-  void close() noexcept { kqueue_.close(); }
+  failure reopen() noexcept {
+    if (const failure failed = kqueue_.reopen()) return failed;
+    forget_all();
+    return {};
+  }
+  void close() noexcept {
+    kqueue_.close();
+    forget_all();
+  }
   native_handle_type native_handle() const noexcept { return kqueue_.get(); }
 
-  failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {
-    const bool fits = count <= (std::numeric_limits<int>::max)() / filters_a_handle / 2 &&
-                      events_.reserve(count * filters_a_handle, 0) && ready_.reserve(count, used);
+  failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
+    if (!aside_.has_room(handle) && is_open(handle))
+      if (const failure failed = aside_.reserve(handle, native_handle())) return failed;
+    const bool fits = count <= slot::most_entries && events_.reserve(count * filters_a_handle, 0) &&
+                      ready_.reserve(count, used) &&
+                      (!SELECTORS_KQUEUE_MISSES_LISTEN || listeners_.reserve(count));
     return fits ? failure() : failure::memory();
   }
 
   // Files are always ready, as poll(2) says; to the filters of kqueue(2) they are not, or not supported. A number that
-  // was closed may be that of the queue itself by now, which would wake it for ever.
+  // was closed may be that of the queue itself by now, which would wake it forever.
   failure add(registration& r) noexcept {
     if (r.handle == native_handle()) return failure::system("kevent", EINVAL);
     struct stat about{};
     if (::fstat(r.handle, &about) < 0 && errno != EOPNOTSUPP) return failure::system("fstat", errno);
-    r.slot = S_ISSOCK(about.st_mode) ? is_socket : 0;
+    r.slot = S_ISSOCK(about.st_mode) ? slot::socket : 0;
+    if (S_ISFIFO(about.st_mode)) r.slot = is_opened_for(r, O_WRONLY) ? slot::writing_end : slot::pipe;
     const event_bits wanted = filters_for(r);
     r.always_ready =
         S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode) || wanted == 0;
     if (r.always_ready) return {};
+    if (const failure failed = aside_.reserve(r.handle, native_handle())) return failed;
 
     detail::kqueue_changes changes(r);
     if (!SELECTORS_HAS_KERNEL_KQUEUE) forget(r);
-    changes.add(wanted, r.interest.mode);
+    watch_for(changes, wanted, r.interest);
     changes.submit(native_handle());
-    event_bits watched = changes.added();
-    const int error = changes.error();
-    r.attached = error == 0 || is_hung_up(r, changes, watched);
-    if (r.attached) {
-      set_watched(r, watched);
+    const failure refused = settle(r, changes, changes.added());
+    if (!refused) {
+      if (SELECTORS_KQUEUE_MISSES_LISTEN && slot::is_socket(r)) listeners_.note(r);
       return {};
     }
-    if (watched == 0 && is_always_ready(about.st_mode, error) && ::isatty(r.handle) == 0) {
-      r.always_ready = true;
-      return {};
-    }
-    detail::kqueue_changes back(r);
-    back.remove(watched);
-    back.submit(native_handle());
-    return failure::system("kevent", error);
+    if (changes.added() == 0 && is_unsupported(changes.error()) && S_ISCHR(about.st_mode))
+      return take_device(r, refused);
+    take_back(r, changes.added());
+    return refused;
   }
 
-  // What is or becomes an edge or a one-shot is added anew: EV_CLEAR is given to a filter once, when it is added, and
-  // what is added tells what is ready already. From level to level nothing is touched that stays.
+  // All filters are added anew: what is added reports what is ready already, EV_CLEAR is given to a filter once, when it
+  // is added, and the number may mean something else by now: the kernel dropped the filters of what was closed.
   failure modify(registration& r, any_interest was) noexcept {
-    const event_bits watched = watched_of(r);
+    if ((r.slot & slot::is_aside) != 0) return rewatch(r, was);
+    const event_bits watched = slot::watched(r);
     const event_bits wanted = filters_for(r);
-    const bool is_anew = r.interest.mode != trigger::level || was.mode != trigger::level;
     detail::kqueue_changes changes(r);
-    changes.remove(is_anew ? watched : watched & ~wanted);
-    changes.add(is_anew ? wanted : wanted & ~watched, r.interest.mode);
+    changes.remove(watched);
+    watch_for(changes, wanted, r.interest);
     changes.submit(native_handle());
-    event_bits now = (watched & ~changes.removed()) | changes.added();
-    const int error = changes.error();
-    if (error == 0 || is_hung_up(r, changes, now)) {
-      set_watched(r, now);
+    if (SELECTORS_HAS_KERNEL_KQUEUE && changes.have_lost()) return rewatch(r, was);
+    const event_bits now = (watched & ~changes.removed()) | changes.added();
+    const failure refused = settle(r, changes, now);
+    if (!refused) {
       if (wanted != 0) return {};
       r.attached = false;  // no socket, and only `priority`: it has none
       r.always_ready = true;
@@ -116,150 +131,273 @@ class kqueue_backend : public detail::ready_list {
     }
     detail::kqueue_changes back(r);
     back.remove(changes.added());
-    back.add(changes.removed(), was.mode);
+    watch_for(back, changes.removed(), was);
     back.submit(native_handle());
+    slot::set_watched(r, watched);
     if (back.added() != changes.removed()) (void)remove(r);
-    return failure::system("kevent", error);
+    return refused;
+  }
+
+  // Makes the kernel watch whatever the number means now. On failure it is not attached.
+  failure rewatch(registration& r, any_interest) noexcept {
+    if (r.attached) (void)remove(r);
+    forget(r);
+    return add(r);
   }
 
   // EBADF and ENOENT: the descriptor was closed, and with it the kernel forgot the filters: kqueue(2). libkqueue did
   // not.
   bool remove(registration& r) noexcept {
     r.attached = false;
+    if ((r.slot & slot::is_aside) != 0) {
+      aside_.remove(r);
+      r.slot &= ~slot::is_aside;
+      return true;
+    }
     detail::kqueue_changes changes(r);
-    changes.remove(watched_of(r));
+    changes.remove(slot::watched(r));
     changes.submit(native_handle());
     const int error = changes.error();
     return error == 0 || (SELECTORS_HAS_KERNEL_KQUEUE && (error == EBADF || error == ENOENT));
   }
 
-  // Some kernels take a day for the longest timeout there is, and some refuse a longer one.
+  // Some kernels take a day for the longest timeout there is, and some refuse a longer one. The clock is read only where
+  // a wait may end with nothing to report.
   int wait(std::chrono::nanoseconds timeout) noexcept {
+    using clock = std::chrono::steady_clock;
     constexpr std::chrono::nanoseconds day = std::chrono::hours(24);
     constexpr std::chrono::nanoseconds forever = (std::chrono::nanoseconds::max)();
-    for (;;) {
-      const auto now = timeout < day || timeout == forever ? timeout : day;
-      const detail::timespec_of time(now);
-      const int count =
-          detail::call_kevent(::kevent, native_handle(), nullptr, 0, events_.data(), room(), time.get());
-      if (count != 0) return count < 0 ? count : merge(static_cast<std::size_t>(count));
-      timeout -= now;
-      if (timeout.count() <= 0) return 0;
+    if (SELECTORS_KQUEUE_MISSES_LISTEN && !listeners_.empty()) [[unlikely]]
+      find_listeners();
+    const bool is_timed = may_skip_ || !aside_.empty();
+    const auto start = is_timed ? clock::now() : clock::time_point();
+    for (std::chrono::nanoseconds left = timeout;;) {
+      const auto now = left < day || left == forever ? left : day;
+      bool has_skipped = false;
+      const int found = aside_.empty() ? collect(now, has_skipped) : collect_both(now, has_skipped);
+      if (found != 0 || timeout.count() <= 0) return found;
+      if (!has_skipped)
+        left -= now;
+      else if (left != forever)
+        left = timeout - (clock::now() - start);
+      if (left.count() <= 0) return 0;
     }
   }
 
  private:
-  // A slot: what the last wait made of the handle, as the number of its entry; the filters that watch it; what it is.
-  static constexpr std::uint32_t entry_bits = 0x0FFFFFFF;
-  static constexpr int filter_shift = 28;
-  static constexpr std::uint32_t is_socket = std::uint32_t{1} << 31;
-  // Behind those of an entry: which filters have told an end.
-  static constexpr event_bits read_ended = 256, write_ended = 512;
+  using slot = detail::kqueue_slot;
 
   static constexpr std::size_t filters_a_handle = detail::priority_filter != 0 ? 3 : 2;
 
-  static event_bits watched_of(const registration& r) noexcept {
-    return (r.slot >> filter_shift) & detail::every_filter;
-  }
-  static void set_watched(registration& r, event_bits filters) noexcept {
-    r.slot = (r.slot & is_socket) | (filters << filter_shift);
-  }
+  // ---- what is watched --------------------------------------------------------------------------------------
 
-  // To the kernel: the filters, one for each event; but nothing has out-of-band data other than a socket.
+  // To the kernel: the filters, one for each event; but nothing has out-of-band data other than a socket. A pipe is
+  // watched for its end, too, by the filters that are not requested: not every kernel reports it by every filter.
   static event_bits filters_for(const registration& r) noexcept {
-    const event_bits filters = detail::mask_bits::of(r.interest.events);
-    return (r.slot & is_socket) != 0 ? filters : filters & ~detail::mask_bits::of(event::priority);
+    event_bits filters = detail::mask_bits::of(r.interest.events) & detail::every_filter;
+    if (!slot::is_socket(r)) filters &= ~detail::mask_bits::of(event::priority);
+    if (slot::is_pipe(r)) filters |= detail::hangup_filter;
+    if (slot::is_writing_end(r)) filters |= detail::write_filter;
+    return (filters & detail::read_filter) != 0 ? filters & ~detail::hangup_filter : filters;
+  }
+  // Whether EVFILT_WRITE is there for the end alone: as an edge, so that space does not make a wait spin.
+  static bool is_for_end(const any_interest& what) noexcept { return !what.events.contains(event::write); }
+  static void watch_for(detail::kqueue_changes& changes, event_bits filters,
+                        const any_interest& what) noexcept {
+    const event_bits for_end = is_for_end(what) ? filters & detail::write_filter : 0;
+    changes.add(filters & ~for_end, what.mode);
+    changes.add(for_end, trigger::edge);
   }
 
-  // The kernel refuses to watch the writing end of a pipe that nobody reads: with EPIPE, or EBADF on NetBSD. The
-  // reader's filter, which it takes of either end, tells of the hangup.
-  bool is_hung_up(registration& r, const detail::kqueue_changes& changes, event_bits& watched) noexcept {
+  // After changes: r is watched by `filters`, or aside, if what was refused need not be watched or can be watched there.
+  // Else it is why the kernel refused.
+  failure settle(registration& r, const detail::kqueue_changes& changes, event_bits filters) noexcept {
+    const int error = changes.error();
+    if (error != 0) {
+      if (!slot::is_pipe(r)) return failure::system("kevent", error);
+      const bool is_gone = has_no_peer(r, changes);
+      if (is_gone && !is_opened_for(r, O_RDONLY)) {
+        put_aside(r, filters, true);
+        return {};
+      }
+      // Of a reading end the other filter reports the end. And NetBSD 10 refuses the filters of the other direction:
+      // what is registered for that alone waits for the hangup.
+      if (!is_gone && !changes.all_failed_with(EINVAL)) return failure::system("kevent", error);
+      if (filters == 0) {
+        put_aside(r, 0, true);
+        return {};
+      }
+    }
+    r.attached = true;
+    slot::set_watched(r, filters);
+    may_skip_ = may_skip_ || slot::watches_for_end(r) || slot::is_pipe(r);
+    return {};
+  }
+
+  // Whether a pipe has no other end any more, and is refused for that alone: EPIPE, or EBADF on NetBSD.
+  static bool has_no_peer(const registration& r, const detail::kqueue_changes& changes) noexcept {
+    const int other = changes.error(detail::every_filter & ~detail::write_filter);
+    if (!changes.was_called() || (other != 0 && other != EINVAL)) return false;
     const int error = changes.error(detail::write_filter);
-    if ((r.slot & is_socket) != 0 || (error != EPIPE && (error != EBADF || !hangs_up(r.handle))))
-      return false;
-    if (changes.error(detail::every_filter & ~detail::write_filter) != 0) return false;
-    if ((watched & detail::read_filter) != 0) return true;
-    detail::kqueue_changes instead(r);
-    instead.add(detail::read_filter, r.interest.mode);
-    instead.submit(native_handle());
-    watched |= instead.added();
-    return instead.error() == 0;
+    return error == EPIPE || (error == EBADF && is_open(r.handle));
+  }
+  static bool is_opened_for(const registration& r, int access) noexcept {
+    const int flags = ::fcntl(r.handle, F_GETFL);
+    return flags >= 0 && (flags & O_ACCMODE) == access;
   }
 
-  // A device that no filter supports, such as /dev/null on some systems. EPERM is epoll's under libkqueue.
-  static bool is_always_ready(decltype(stat::st_mode) mode, int error) noexcept {
-    const bool is_unsupported =
-        error == EINVAL || error == ENODEV || error == ENOTSUP || error == EOPNOTSUPP || error == EPERM;
-    return is_unsupported && !S_ISSOCK(mode) && !S_ISFIFO(mode);
+  // There is room, since add() made it.
+  void put_aside(registration& r, event_bits watched, bool for_end) noexcept {
+    take_back(r, watched);
+    slot::set_watched(r, 0);
+    r.slot |= slot::is_aside;
+    aside_.add(r, for_end);
   }
 
-  // libkqueue keeps the filters of what was closed, and takes those for the number's.
-  void forget(registration& r) noexcept {
+  // A device that no filter supports, such as /dev/null on some systems; or a terminal. EPERM is epoll's under libkqueue.
+  static bool is_unsupported(int error) noexcept {
+    return error == EINVAL || error == ENODEV || error == ENOTSUP || error == EOPNOTSUPP || error == EPERM;
+  }
+  failure take_device(registration& r, failure refused) noexcept {
+    if (::isatty(r.handle) == 0) {
+      r.always_ready = true;
+      return {};
+    }
+    if (r.interest.mode == trigger::edge) return refused;
+    if (const failure failed = aside_.reserve(r.handle, native_handle())) return failed;
+    put_aside(r, 0, false);
+    return {};
+  }
+
+  void take_back(registration& r, event_bits filters) noexcept {
+    detail::kqueue_changes back(r);
+    back.remove(filters);
+    back.submit(native_handle());
+  }
+
+  // Whatever watches the number. libkqueue keeps the filters of what was closed, and takes those for the number's.
+  void forget(registration& r) noexcept { take_back(r, detail::kernel_filters); }
+
+  void forget_all() noexcept {
+    aside_.clear();
+    listeners_.clear();
+    may_skip_ = false;
+  }
+
+  SELECTORS_COLD void find_listeners() noexcept {
+    listeners_.look([this](registration& r) {
+      const event_bits reader = slot::watched(r) & (detail::read_filter | detail::hangup_filter);
+      detail::kqueue_changes changes(r);
+      changes.remove(reader);
+      changes.add(reader, r.interest.mode);
+      changes.submit(native_handle());
+    });
+  }
+
+  // ---- what is found ----------------------------------------------------------------------------------------
+
+  int collect(std::chrono::nanoseconds timeout, bool& has_skipped) noexcept {
+    const detail::timespec_of time(timeout);
+    const int count = ask(time.get());
+    return count <= 0 ? count : static_cast<int>(merge(static_cast<std::size_t>(count), has_skipped));
+  }
+  int ask(const timespec* timeout) noexcept {
+    return detail::call_kevent(::kevent, native_handle(), nullptr, 0, events_.data(), events_.capacity(),
+                               timeout);
+  }
+
+  SELECTORS_COLD int collect_both(std::chrono::nanoseconds timeout, bool& has_skipped) noexcept {
+    std::size_t found = 0;
+    const int count = aside_.wait(native_handle(), timeout, [&](const entry& one) {
+      const registration& r = *one.token;
+      const bool has_failed = slot::is_pipe(r) && detail::hangs_up(r.handle);
+      ready_[found++] = {one.token, one.events | (has_failed ? detail::mask_bits::of(event::error) : 0)};
+      if (r.interest.mode == trigger::edge) aside_.silence(r);
+    });
+    if (count < 0) return count;
+    has_skipped = count > 0;
+    const int more = collect_after(found, has_skipped);
+    return more < 0 && found == 0 ? more : static_cast<int>(found) + (more < 0 ? 0 : more);
+  }
+
+  // What is ready in the queue, behind the entries that were found aside.
+  int collect_after(std::size_t found, bool& has_skipped) noexcept {
+    const timespec at_once{};
+    const int count = ask(&at_once);
+    return count <= 0 ? count : static_cast<int>(merge(static_cast<std::size_t>(count), has_skipped, found));
+  }
+
+  // An event of a pipe, or of `hangup_filter`: what of it is to be reported, or nothing.
+  SELECTORS_COLD event_bits examine(registration& r, const detail::kernel_event& e,
+                                    event_bits bits) noexcept {
+    // Whoever reads a writing end's EV_EOF, it is the same to that end: nobody reads.
+    if (slot::is_writing_end(r) && detail::reports_end(e))
+      bits = (bits & ~detail::mask_bits::of(event::hangup)) | detail::mask_bits::of(event::error);
+    if (detail::reports_reading(e) && slot::watches_for_end(r)) {
+      const bool has_ended = detail::reports_end(e);
+      if (r.attached && has_ended != slot::has_ended(r) && r.interest.mode == trigger::level)
+        report_end_as_level(r, has_ended);
+      return has_ended ? bits & ~detail::mask_bits::of(event::read) : 0;
+    }
+    if (!detail::reports_writing(e)) return bits;
+    const bool is_requested = !is_for_end(r.interest);
+    if (!detail::reports_end(e)) return is_requested ? bits : 0;
+    // NetBSD's FIFOs claim that nobody reads them, always. Where poll(2) does not agree, select(2) reports what is true.
+    const short truth = detail::polled(r.handle);
+    const bool is_true = (truth & (POLLHUP | POLLERR)) != 0;
+    if (r.attached && r.interest.mode != trigger::edge && (is_requested ? !is_true : is_true)) {
+      put_aside(r, slot::watched(r), is_true);
+      return 0;
+    }
+    if (is_true) return is_requested ? bits : detail::mask_bits::of(event::error);
+    return is_requested && (truth & POLLOUT) != 0 ? detail::mask_bits::of(event::write) : 0;
+  }
+
+  // An end that nobody handles is reported by each wait; but a FIFO may be opened anew, and have data then.
+  void report_end_as_level(registration& r, bool has_ended) noexcept {
     detail::kqueue_changes changes(r);
-    changes.remove(detail::every_filter);
+    changes.remove(detail::hangup_filter);
+    if (has_ended)
+      changes.add_level_hangup();
+    else
+      changes.add(detail::hangup_filter, trigger::level);
     changes.submit(native_handle());
+    if (changes.error() == 0) slot::set_ended(r, has_ended);
   }
-
-  std::size_t room() const noexcept { return events_.capacity(); }
 
   // Two filters of one handle make one entry, wherever they stand. An entry that is not the handle's, or not of this
   // wait, says that there is none yet.
-  int merge(std::size_t count) noexcept {
-    std::size_t found = 0;
+  std::size_t merge(std::size_t count, bool& has_skipped, std::size_t first = 0) noexcept {
+    std::size_t found = first;
     for (std::size_t i = 0; i != count; ++i) {
       registration& r = *detail::token_of(events_[i]);
-      std::size_t at = r.slot & entry_bits;
-      if (at >= found || ready_[at].token != &r) {
+      event_bits bits = detail::bits_of(events_[i], slot::is_socket(r));
+      if (slot::is_pipe(r) || slot::watches_for_end(r)) [[unlikely]] {
+        bits = examine(r, events_[i], bits);
+        if (bits == 0) {
+          has_skipped = true;
+          continue;
+        }
+      }
+      std::size_t at = slot::entry(r);
+      if (at < first || at >= found || ready_[at].token != &r) {
         at = found++;
-        r.slot = (r.slot & ~entry_bits) | static_cast<std::uint32_t>(at);
+        slot::set_entry(r, at);
         ready_[at] = {&r, 0};
       }
-      event_bits& bits = ready_[at].events;
-      bits |= from_kernel(events_[i], (r.slot & is_socket) != 0);
-      if (bits >= read_ended) [[unlikely]]
-        bits |= ended(r, bits);
+      event_bits& all = ready_[at].events;
+      all |= bits;
+      if (all >= detail::read_ended) [[unlikely]]
+        all |= detail::hangup_of(r, all);
     }
-    return static_cast<int>(found);
-  }
-
-  // From the kernel:
-  //
-  //                   always     with EV_EOF, of a socket         with EV_EOF, of a pipe or a terminal
-  //   EVFILT_READ     read       read_hangup                      hangup
-  //   EVFILT_WRITE    write      hangup, once both have ended     error: nobody reads
-  //   EVFILT_EXCEPT   priority, if it is NOTE_OOB; else hangup
-  //
-  // and with EV_EOF, fflags are the socket's error. There may be data before the end.
-  static event_bits from_kernel(const detail::kernel_event& e, bool socket) noexcept {
-    const bool has_ended = (e.flags & EV_EOF) != 0;
-    event_mask found = e.filter == static_cast<decltype(e.filter)>(EVFILT_READ) ? event::read : event::write;
-#if defined(EVFILT_EXCEPT) && defined(NOTE_OOB)
-    if (e.filter == static_cast<decltype(e.filter)>(EVFILT_EXCEPT))
-      return detail::mask_bits::of((e.fflags & NOTE_OOB) != 0 ? event::priority : event::hangup);
-#endif
-    if (!has_ended) return detail::mask_bits::of(found);
-    const bool reads = found == event::read;
-    if (socket && e.fflags != 0) found |= event::error;
-    if (socket && reads) found |= event::read_hangup;
-    if (!socket) found |= reads ? event::hangup : event::error;
-    return detail::mask_bits::of(found) | (!socket ? 0 : reads ? read_ended : write_ended);
-  }
-
-  // Whether the connection is gone, or half of it. Of the half that is not watched only poll(2) knows, and it matters
-  // to `priority` alone, which a hangup raises.
-  static event_bits ended(const registration& r, event_bits bits) noexcept {
-    constexpr event_bits hangup = detail::mask_bits::of(event::hangup);
-    if ((bits & read_ended) != 0 && (bits & write_ended) != 0) return hangup;
-    if (!r.interest.events.contains(event::priority)) return 0;
-    return hangs_up(r.handle) ? hangup : 0;
-  }
-  static bool hangs_up(native_handle_type handle) noexcept {
-    pollfd one{handle, POLLIN | POLLOUT, 0};
-    return ::poll(&one, 1, 0) == 1 && (one.revents & (POLLHUP | POLLERR)) != 0;
+    return found - first;
   }
 
   detail::kqueue_descriptor kqueue_;
   detail::buffer<detail::kernel_event> events_;
+  detail::kqueue_aside aside_;
+  detail::kqueue_listeners listeners_;
+  bool may_skip_ = false;  // something is watched whose events are not all reported
 };
 
 }  // namespace selectors

@@ -16,6 +16,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <limits>
 
 // What the kqueue backend asks of kevent(2), in the types of whichever system this is.
 namespace selectors::detail {
@@ -34,20 +35,26 @@ inline registration* token_of(const kernel_event& e) noexcept {
   return reinterpret_cast<registration*>(e.udata);  // NOLINT(performance-no-int-to-ptr): an integer on some
 }
 
-// What one handle is watched for is a set of filters, each named by the event that it tells:
+// What one handle is watched for is a set of filters, each named by the event that it reports:
 //
-//   read       EVFILT_READ
-//   write      EVFILT_WRITE
-//   priority   EVFILT_EXCEPT with NOTE_OOB, on macOS, OpenBSD and DragonFly
+//   read          EVFILT_READ
+//   write         EVFILT_WRITE
+//   priority      EVFILT_EXCEPT with NOTE_OOB, on macOS, OpenBSD and DragonFly
+//   read_hangup   EVFILT_READ for its EV_EOF alone, where `read` is not requested: a low-water mark that no data reaches
+//                 (NOTE_LOWAT), and EV_CLEAR, so that data which the filter reports nevertheless (the pipes of most
+//                 kernels know no such mark) wakes a wait once for each write and never makes it spin
 //
 inline constexpr event_bits read_filter = mask_bits::of(event::read);
 inline constexpr event_bits write_filter = mask_bits::of(event::write);
+inline constexpr event_bits hangup_filter = mask_bits::of(event::read_hangup);
 #if defined(EVFILT_EXCEPT) && defined(NOTE_OOB)
 inline constexpr event_bits priority_filter = mask_bits::of(event::priority);
 #else
 inline constexpr event_bits priority_filter = 0;
 #endif
-inline constexpr event_bits every_filter = read_filter | write_filter | priority_filter;
+// Those that the kernel tells apart, and all.
+inline constexpr event_bits kernel_filters = read_filter | write_filter | priority_filter;
+inline constexpr event_bits every_filter = kernel_filters | hangup_filter;
 
 // All changes of one call to the filters of one handle, in one kevent(2): with EV_RECEIPT, each answers for itself, in
 // its place; and with no room for more the call does not wait.
@@ -57,8 +64,11 @@ class kqueue_changes {
 
   void remove(event_bits filters) noexcept { append(filters, flags(EV_DELETE)); }
   void add(event_bits filters, trigger mode) noexcept {
-    append(filters, mode == trigger::edge ? flags(EV_ADD | EV_CLEAR) : flags(EV_ADD));
+    append(filters & ~hangup_filter, mode == trigger::edge ? flags(EV_ADD | EV_CLEAR) : flags(EV_ADD));
+    append(filters & hangup_filter, flags(EV_ADD | EV_CLEAR));
   }
+  // Once it has reported an end, `hangup_filter` reports it as often as a level does.
+  void add_level_hangup() noexcept { append(hangup_filter, flags(EV_ADD)); }
 
   // After an interruption all of them have been applied, says kevent(2), but nothing is known of how: so once more, and
   // what is gone by then was removed. Under libkqueue, which may keep what it cannot remove, that is not certain.
@@ -73,6 +83,7 @@ class kqueue_changes {
       for (std::size_t i = 0; i != count_; ++i) events[i] = event_of(changes_[i]);
       result = detail::call_kevent(::kevent, kqueue, events, count_, events, count_, &at_once);
     } while (result < 0 && errno == EINTR);
+    is_answered_ = result >= 0;
     for (std::size_t i = 0; i != count_; ++i) {
       change& one = changes_[i];
       // Of a receipt's flags only EV_ERROR is the same everywhere.
@@ -83,6 +94,22 @@ class kqueue_changes {
       if (SELECTORS_HAS_KERNEL_KQUEUE && interrupted && one.error == ENOENT && !one.is_addition())
         one.error = 0;
     }
+  }
+
+  // Whether the call as a whole was answered, so that each error is that of a change.
+  bool was_called() const noexcept { return is_answered_; }
+  // Whether the kernel had dropped what was to be removed: the number was closed, and is open again.
+  bool have_lost() const noexcept {
+    if (!is_answered_) return false;
+    for (std::size_t i = 0; i != count_; ++i)
+      if (changes_[i].error == ENOENT && !changes_[i].is_addition()) return true;
+    return false;
+  }
+  // Whether no change was refused for another reason.
+  bool all_failed_with(int error) const noexcept {
+    for (std::size_t i = 0; i != count_; ++i)
+      if (changes_[i].error != 0 && changes_[i].error != error) return false;
+    return is_answered_;
   }
 
   event_bits added() const noexcept { return done(true); }
@@ -106,7 +133,7 @@ class kqueue_changes {
   };
 
   void append(event_bits filters, flags action) noexcept {
-    for (const event_bits filter : {read_filter, write_filter, priority_filter})
+    for (const event_bits filter : {read_filter, hangup_filter, write_filter, priority_filter})
       if ((filters & filter) != 0) changes_[count_++] = {filter, action, 0};
   }
 
@@ -121,7 +148,13 @@ class kqueue_changes {
   kernel_event event_of(const change& from) const noexcept {
     kernel_event e{};
     e.ident = static_cast<decltype(e.ident)>(who_->handle);
-    e.filter = static_cast<decltype(e.filter)>(from.filter == read_filter ? EVFILT_READ : EVFILT_WRITE);
+    e.filter = static_cast<decltype(e.filter)>(from.filter == write_filter ? EVFILT_WRITE : EVFILT_READ);
+#if defined(NOTE_LOWAT)
+    if (from.filter == hangup_filter) {
+      e.fflags = static_cast<decltype(e.fflags)>(NOTE_LOWAT);
+      e.data = (std::numeric_limits<int>::max)();
+    }
+#endif
 #if defined(EVFILT_EXCEPT) && defined(NOTE_OOB)
     if (from.filter == priority_filter) {
       e.filter = static_cast<decltype(e.filter)>(EVFILT_EXCEPT);
@@ -135,6 +168,7 @@ class kqueue_changes {
 
   registration* who_;
   std::size_t count_ = 0;
+  bool is_answered_ = false;
   change changes_[most] = {};
 };
 

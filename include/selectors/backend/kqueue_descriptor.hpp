@@ -5,6 +5,8 @@
 
 #if SELECTORS_HAS_KQUEUE
 
+#include <selectors/backend/kqueue_changes.hpp>
+#include <selectors/detail/relaxed_atomic.hpp>
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/os/fork.hpp>
@@ -14,21 +16,29 @@
 
 #include <fcntl.h>
 #include <sys/event.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <utility>
 
 namespace selectors::detail {
 
 // The descriptor of a queue. A child does not inherit it: there the number is free, or somebody else's. (What libkqueue
 // leaves open in a child stays open.)
+//
+// A program may close every number it finds open, ours too, and open something else on it. So each queue has a mark: a
+// filter for events of the program's own (EVFILT_USER), which nobody triggers, under a name that no other queue has.
+// Where there is no such filter, any queue on the number is taken for this one.
 class kqueue_descriptor {
  public:
   kqueue_descriptor() noexcept = default;
   kqueue_descriptor(kqueue_descriptor&& other) noexcept { *this = std::move(other); }
   kqueue_descriptor& operator=(kqueue_descriptor&& other) noexcept {
     std::swap(number_, other.number_);
+    std::swap(mark_, other.mark_);
     std::swap(process_, other.process_);
     return *this;
   }
@@ -38,19 +48,25 @@ class kqueue_descriptor {
 
   failure open() noexcept {
     if (const failure failed = process_.set()) return failed;
-    return make(number_);
+    if (const failure failed = make(number_)) return failed;
+    mark_ = set_mark(number_);
+    return {};
   }
 
-  // A new queue, on the same number if it can; or it fails, and keeps the old one.
+  // A new queue, on the same number if that is still the old one's; or it fails, and keeps the old one.
   failure reopen() noexcept {
     process_stamp own;
     if (const failure failed = own.set()) return failed;
     native_handle_type fresh = invalid_handle;
     if (const failure failed = make(fresh)) return failed;
-    if (SELECTORS_HAS_KERNEL_KQUEUE && is_own() && take_place_of_old(fresh)) return {};
-    close();
-    number_ = fresh;
+    const std::uintptr_t mark = set_mark(fresh);
+    const bool was_closed = fresh == number_;  // by somebody else
+    if (!was_closed && !(SELECTORS_HAS_KERNEL_KQUEUE && is_own() && take_place_of_old(fresh))) {
+      close();
+      number_ = fresh;
+    }
     process_ = own;
+    mark_ = mark;
     return {};
   }
 
@@ -60,8 +76,6 @@ class kqueue_descriptor {
   }
 
  private:
-  bool is_own() const noexcept { return process_.is_current(); }
-
   // No child inherits it, so none can carry it through exec(2) before it is close-on-exec.
   static failure make(native_handle_type& queue) noexcept {
     queue = ::kqueue();
@@ -72,19 +86,65 @@ class kqueue_descriptor {
     return failure::system("fcntl", error);
   }
 
+  // The name of the mark, or 0 if there is none.
+  static std::uintptr_t set_mark([[maybe_unused]] native_handle_type queue) noexcept {
+#if defined(EVFILT_USER) && SELECTORS_HAS_KERNEL_KQUEUE
+    marks = marks + 1;  // two threads may take the same number, but for two queues
+    const std::uintptr_t name = (std::uintptr_t{marks} << 24) ^ static_cast<std::uintptr_t>(queue) ^ 0x5e1ec7;
+    if (name != 0 && change_mark(queue, name, EV_ADD) == 0) return name;
+#endif
+    return 0;
+  }
+
+  // 0, or the error of the change. With no mark, whether the number is a queue at all.
+  static int change_mark(native_handle_type queue, [[maybe_unused]] std::uintptr_t name,
+                         [[maybe_unused]] unsigned action) noexcept {
+    const timespec at_once{};
+    kernel_event e{};
+    std::size_t count = 0;
+#if defined(EVFILT_USER)
+    if (name != 0) {
+      count = 1;
+      e.ident = static_cast<decltype(e.ident)>(name);
+      e.filter = static_cast<decltype(e.filter)>(EVFILT_USER);
+      e.flags = static_cast<decltype(e.flags)>(action | EV_RECEIPT);
+    }
+#endif
+    while (call_kevent(::kevent, queue, &e, count, &e, count, &at_once) < 0)
+      if (errno != EINTR) return errno;
+    return count != 0 && (e.flags & EV_ERROR) != 0 ? static_cast<int>(e.data) : 0;
+  }
+
+  // Whether the number is the queue that was made here, in this process.
+  bool is_own() const noexcept {
+    if (number_ == invalid_handle || !process_.is_current()) return false;
+    if (!SELECTORS_HAS_KERNEL_KQUEUE) return true;
+    const int kept = errno;
+    const int error = change_mark(number_, mark_, EV_ENABLE);
+    errno = kept;
+    return error != ENOENT && error != EBADF;
+  }
+
   // dup2(2) closes the old one.
   bool take_place_of_old(native_handle_type& fresh) noexcept {
     int result = 0;
     do {
       result = ::dup2(fresh, number_);
     } while (result < 0 && (errno == EINTR || errno == EBUSY));
-    if (result < 0 || ::fcntl(number_, F_SETFD, FD_CLOEXEC) < 0) return false;
+    if (result < 0) return false;
+    if (::fcntl(number_, F_SETFD, FD_CLOEXEC) < 0) {
+      close_descriptor(number_);
+      return false;
+    }
     close_descriptor(fresh);
     return true;
   }
 
+  static inline constinit relaxed_atomic<std::uint32_t> marks{0};
+
   native_handle_type number_ = invalid_handle;
   process_stamp process_;  // whose it is
+  std::uintptr_t mark_ = 0;
 };
 
 }  // namespace selectors::detail

@@ -25,6 +25,12 @@ namespace selectors {
 
 namespace detail {
 
+#if defined(POLLRDHUP)
+inline constexpr int poll_read_hangup = POLLRDHUP;
+#else
+inline constexpr int poll_read_hangup = 0;
+#endif
+
 // ppoll(2): of Linux and the BSDs (NetBSD since 10), not of macOS.
 template <class Watched>
 concept has_ppoll = requires(Watched* watched) { ppoll(watched, nfds_t{}, nullptr, nullptr); };
@@ -62,6 +68,10 @@ class poll_backend : public detail::ready_list {
   static constexpr const char* wait_call = detail::has_ppoll<pollfd> ? "ppoll" : "poll";
   static constexpr bool disarms_oneshot = false;
   static constexpr bool refuses_closed = false;
+  // POLLRDHUP: of Linux and FreeBSD, poll(2).
+  static constexpr event_mask requestable =
+      event::read | event::write | event::priority |
+      (detail::poll_read_hangup != 0 ? event::read_hangup : event_mask());
 
   static constexpr bool supports(trigger mode, bool exclusive) noexcept {
     return mode != trigger::edge && !exclusive;
@@ -84,7 +94,6 @@ class poll_backend : public detail::ready_list {
     return {};
   }
   void close() noexcept { size_ = 0; }
-  native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
 
   failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {
     const bool fits = watched_.reserve(count) && tokens_.reserve(count) && ready_.reserve(count, used);
@@ -132,12 +141,6 @@ class poll_backend : public detail::ready_list {
   }
 
  private:
-#if defined(POLLRDHUP)
-  static constexpr int read_hangup = POLLRDHUP;
-#else
-  static constexpr int read_hangup = 0;
-#endif
-
   // macOS says POLLNVAL of an open device or directory, and looks no further then: poll(2), under "bugs".
   static bool is_refused(const registration& r) noexcept {
     pollfd asked{r.handle, to_kernel(r.interest), 0};
@@ -147,13 +150,15 @@ class poll_backend : public detail::ready_list {
 
   // To the kernel:
   //
-  //   read      POLLIN | POLLRDHUP
-  //   priority  POLLPRI
-  //   write     POLLOUT    no POLLRDHUP: half-closed, it would wake a writer for ever
+  //   read         POLLIN | POLLRDHUP
+  //   priority     POLLPRI
+  //   write        POLLOUT    no POLLRDHUP: half-closed, it would keep waking a writer
+  //   read_hangup  POLLRDHUP
   //
   static short to_kernel(any_interest what) noexcept {
     int bits = 0;
-    if (what.events.contains(event::read)) bits |= POLLIN | read_hangup;
+    if (what.events.contains(event::read)) bits |= POLLIN | detail::poll_read_hangup;
+    if (what.events.contains(event::read_hangup)) bits |= detail::poll_read_hangup;
     if (what.events.contains(event::priority)) bits |= POLLPRI;
     if (what.events.contains(event::write)) bits |= POLLOUT;
     return static_cast<short>(bits);
@@ -174,7 +179,7 @@ class poll_backend : public detail::ready_list {
     if ((bits & POLLOUT) != 0) found |= event::write;
     if ((bits & POLLERR) != 0) found |= event::error;
     if ((bits & POLLHUP) != 0) found |= event::hangup;
-    if ((bits & read_hangup) != 0) found |= event::read_hangup;
+    if ((bits & detail::poll_read_hangup) != 0) found |= event::read_hangup;
     return detail::mask_bits::of(found);
   }
 

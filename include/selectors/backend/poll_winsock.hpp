@@ -52,7 +52,6 @@ class poll_backend : public detail::ready_list {
     return {};
   }
   void close() noexcept { size_ = polled_ = 0; }
-  native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
 
   failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {
     const bool fits = watched_.reserve(count) && tokens_.reserve(count) && ready_.reserve(count, used);

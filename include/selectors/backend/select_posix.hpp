@@ -86,7 +86,6 @@ class select_backend : public detail::ready_list {
     return {};
   }
   void close() noexcept { (void)reopen(); }
-  native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
 
   failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
     const bit_position bit(handle);

@@ -52,7 +52,6 @@ class select_backend : public detail::ready_list {
     return {};
   }
   void close() noexcept { (void)reopen(); }
-  native_handle_type native_handle() const noexcept { return detail::invalid_handle; }
 
   failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {
     bool fits = tokens_.reserve_count(count) && watched_.reserve(count) && ready_.reserve(count, used);

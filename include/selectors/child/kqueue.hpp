@@ -3,7 +3,7 @@
 
 #include <selectors/config.hpp>
 
-#if SELECTORS_HAS_KQUEUE
+#if SELECTORS_HAS_KQUEUE && !SELECTORS_HAS_PIDFD
 
 #include <selectors/backend/kqueue_descriptor.hpp>
 #include <selectors/error.hpp>
@@ -20,11 +20,12 @@
 
 namespace selectors::detail {
 
-// The end of a child by EVFILT_PROC of kqueue(2), in a queue of its own: so it can be registered in any selector. The queue is
-// readable while the event is in it. No child process inherits it.
+// The end of a child by EVFILT_PROC of kqueue(2), in a queue of its own: so it can be registered in any
+// selector. The queue is readable while the event is in it. No child process inherits it.
 class kqueue_watch {
  public:
-  // `is_missing`: the system watches no process by this number, as some do of one that has ended already (ESRCH).
+  // `is_missing`: the system watches no process by this number, as some do of one that has ended already
+  // (ESRCH).
   failure open(pid_t pid, bool& is_missing) noexcept {
     if (const failure failed = find_child(pid)) return failed;
     if (const failure failed = process_.set()) return failed;
@@ -44,8 +45,8 @@ class kqueue_watch {
   native_handle_type native_handle() const noexcept { return queue_.get(); }
   child_end reap(pid_t pid) noexcept { return reap_child(pid); }
 
-  // Takes the event, which comes once, and before anybody can wait for the child. In a child process the number is
-  // somebody else's.
+  // Takes the event, which comes once, and before anybody can wait for the child. In a child process the
+  // number is somebody else's.
   void silence() noexcept {
     event got{};
     if (process_.is_current()) call(nullptr, &got);

@@ -24,22 +24,24 @@
 
 namespace selectors::detail {
 
-// The end of a child by a pidfd_open(2), of Linux 5.3: a descriptor of this process and no later one of the same number. It
-// is readable once the process has ended, and stays so, also after somebody has waited for it.
+// The end of a child by a pidfd_open(2), of Linux 5.3: a descriptor of this process and no later one of the
+// same number. It is readable once the process has ended, and stays so, also after somebody has waited for
+// it.
 class pidfd_watch {
  public:
   pidfd_watch() noexcept = default;
   pidfd_watch(pidfd_watch&& other) noexcept
-      : number_(std::exchange(other.number_, invalid_handle)), mark_(other.mark_) {}
+      : number_(std::exchange(other.number_, invalid_handle)), mark_(other.mark_), silent_(other.silent_) {}
   pidfd_watch& operator=(pidfd_watch&& other) noexcept {
     std::swap(number_, other.number_);
     std::swap(mark_, other.mark_);
+    std::swap(silent_, other.silent_);
     return *this;
   }
   ~pidfd_watch() {
     if (number_ == invalid_handle) return;
     if (mark_.is_on(number_)) close_descriptor(number_);
-    the_silent_descriptor.release();
+    silent_->release();
   }
 
   // `is_missing`: there is no such call, or a sandbox forbids it, or there are no such files (ENODEV).
@@ -53,7 +55,7 @@ class pidfd_watch {
       return failure::system("pidfd_open", error == ESRCH || error == EINVAL ? ECHILD : error);
     }
     failure failed = find(pid, opened);
-    if (!failed) failed = the_silent_descriptor.hold();
+    if (!failed) failed = silent_->hold();
     if (failed) {
       close_descriptor(opened);
     } else {
@@ -77,10 +79,10 @@ class pidfd_watch {
     return {child_state::has_ended, status_of(info)};
   }
 
-  void silence() noexcept { the_silent_descriptor.put_over(number_, mark_); }
+  void silence() noexcept { silent_->put_over(number_, mark_); }
 
-  // pidfd_send_signal(2) is older than pidfd_open(2), but a sandbox may forbid it. The child that cannot be signalled
-  // for want of permission is refused by either.
+  // pidfd_send_signal(2) is older than pidfd_open(2), but a sandbox may forbid it. The child that cannot be
+  // signalled for want of permission is refused by either.
   bool kill(pid_t pid, int signal) noexcept {
     if (::syscall(signal_call, number_, signal, nullptr, 0U) == 0) return true;
     if (errno != ENOSYS && errno != EPERM && errno != EACCES && errno != EOPNOTSUPP) return false;
@@ -112,6 +114,8 @@ class pidfd_watch {
 
   native_handle_type number_ = invalid_handle;
   file_mark mark_;
+  silent_descriptor* silent_ =
+      &the_silent_descriptor;  // of the module that opened it, whatever module closes it
 };
 
 }  // namespace selectors::detail

@@ -23,9 +23,9 @@
 
 namespace selectors::detail {
 
-// The end of a child by SIGCHLD, where the system has nothing better. Signals coalesce, so the handler looks at each child
-// that is watched: a system call each. A handler of the program's own is called as before; one that is set later must
-// call the one it replaces, or be there before the next child is watched.
+// The end of a child by SIGCHLD, where the system has nothing better. Signals coalesce, so the handler looks
+// at each child that is watched: a system call each. A handler of the program's own is called as before; one
+// that is set later must call the one it replaces, or be there before the next child is watched.
 class sigchld_watch {
  public:
   failure open(pid_t pid, bool& is_missing) noexcept {
@@ -44,7 +44,11 @@ class sigchld_watch {
   native_handle_type native_handle() const noexcept {
     return listener_ == nullptr ? invalid_handle : listener_->bell.native_handle();
   }
-  child_end reap(pid_t pid) noexcept { return reap_child(pid); }
+  child_end reap(pid_t pid) noexcept {
+    const child_end end = reap_child(pid);
+    if (end.state == child_state::is_running) listener_->start_anew();
+    return end;
+  }
 
   // Nothing notifies it any more: the handler does so once.
   void silence() noexcept {
@@ -63,13 +67,19 @@ class sigchld_watch {
 
     static void hear(signal_subscriber& self, int) noexcept { static_cast<listener&>(self).look(); }
 
-    // One that somebody else has waited for is not ours any more, and reported as well.
+    // One that somebody else has waited for is not ours any more, and reported as well. Whoever cannot look reports,
+    // too, and leaves it to `reap` to find out.
     void look() noexcept {
       if (is_reported.load()) return;
       int error = 0;
-      const child_state state = look_at_child(pid, error);
-      if (state == child_state::is_running || error != 0) return;
+      if (look_at_child(pid, error) == child_state::is_running) return;
       if (!is_reported.exchange(true)) bell.notify();
+    }
+    void start_anew() noexcept {
+      if (!is_reported.load() || is_inherited()) return;
+      bell.reset();
+      is_reported.store(false);
+      look();
     }
 
     wakeup bell;
@@ -79,7 +89,7 @@ class sigchld_watch {
 
   struct unsubscribe {
     void operator()(listener* which) const noexcept {
-      all_signal_handlers.unsubscribe(*which);
+      which->home->unsubscribe(*which);
       delete which;
     }
   };

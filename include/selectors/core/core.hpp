@@ -12,21 +12,21 @@
 #include <selectors/os/fork.hpp>
 #include <selectors/registration.hpp>
 
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
 namespace selectors::detail {
 
-// What a record's node is in truth: a key with data of some type.
+// A hand-made vtable of the concrete key type, of which the core knows the record alone.
 struct key_vtable {
   pool::layout layout;
   record* (*create)(void* memory) noexcept;  // a key without its data
   void (*destroy_data)(record& key) noexcept;
+  bool has_destructor;  // destroying the data does something
 };
 
-// A handle that a call names, and the record it means; null if none.
+// A handle that a call names, and the record of its key; null if there is none.
 struct lookup {
   native_handle_type handle;
   record* key_record;
@@ -34,17 +34,17 @@ struct lookup {
   failure missing() const noexcept { return is_valid(handle) ? errc::not_registered : errc::invalid_handle; }
 };
 
-// What a step of a loop arrives at; nothing at the end.
+// The result of one step of the loop; null at the end.
 struct reached {
-  record* found = nullptr;
+  record* key_record = nullptr;
   event_bits events = 0;
 };
 
 enum class outcome : std::uint8_t { ready, timed_out, interrupted, failed };
 
 // Everything of a selector that does not depend on the type of its data: the keys, the rules of what is
-// reported, and the loop. It never throws. Interests go by reference: their three bytes would be put into a register
-// through memory, in pieces that the processor has to wait for.
+// reported, and the loop. It never throws. Interests go by reference: by value, their three bytes are stored
+// in pieces and reloaded whole, which defeats the processor's store forwarding.
 template <selector_backend Backend>
 class core {
  public:
@@ -60,15 +60,20 @@ class core {
   void close() noexcept;
   void clear() noexcept;
 
-  // A new record for `handle`, whose data the caller constructs next, or takes back with `withdraw`.
+  // A new record for `handle`, which nobody finds before the caller has constructed its data and published
+  // it, or withdraws it.
   failure add(native_handle_type handle, const any_interest& what, record*& added) noexcept;
+  failure publish(record& r) noexcept;
   void withdraw(record& r) noexcept;
-  failure modify(lookup which, any_interest what) noexcept;
-  failure remove(lookup which) noexcept;
 
-  // A loop over what it found is valid as long as `epoch` stays what it was afterwards. `why` tells why it
-  // failed.
+  failure modify(lookup which, any_interest what) noexcept;
+  failure watch(lookup which, const any_interest& what) noexcept;
+  failure remove(lookup which) noexcept;
+  failure mark_ready(lookup which, event_mask events) noexcept;
+
+  // The results are valid while `epoch` keeps the value that it has afterwards. `why` tells why it failed.
   outcome select(nanoseconds timeout) noexcept;
+  outcome select_for(nanoseconds timeout) noexcept;
   failure why() const noexcept { return why_; }
   outcome refuse_timeout() noexcept {
     return fail(is_of_this_process() ? failure(errc::invalid_timeout) : usable());
@@ -82,6 +87,8 @@ class core {
   bool is_open() const noexcept { return !state_.stamp.is_empty(); }
   Backend& backend() noexcept { return state_.backend; }
   const Backend& backend() const noexcept { return state_.backend; }
+  native_handle_type native_handle(failure& why) const noexcept
+    requires has_native_handle_v<Backend>;
 
   // Closed or forked: refused before all else.
   failure usable() const noexcept {
@@ -91,8 +98,20 @@ class core {
   }
 
  private:
-  // What makes a select look around before and after it waits.
-  enum work : std::uint8_t { retired_keys = 1, self_reported_keys = 2, heal_wanted = 4 };
+  // Work for the next select; any bit of it takes the slow path.
+  enum work : std::uint8_t {
+    retired_keys = 1,          // there is data to destroy
+    self_reported_keys = 2,    // the selector itself may have something to report
+    leaks_suspected = 4,       // what a wait finds may name keys that are gone, or one key twice
+    heal_wanted = 8,           // the leaked registrations must go
+    full_heal_wanted = 16,     // all of them, and the quarantine
+    watched_from_outside = 32  // somebody has asked for the native handle; stays
+  };
+
+  // The kernel object can be nested in others, and is told when the selector itself has work to do.
+  static constexpr bool has_front = requires(Backend b) { b.signal(true); };
+  // The backend finds leaked registrations by itself, and isolates them.
+  static constexpr bool finds_leaks = requires(Backend b) { b.has_leaks(); };
 
   // All of it moves when the selector is moved; what outstanding loops and references to the selector need
   // does not.
@@ -102,19 +121,26 @@ class core {
     pool nodes;
     const entry* cursor = nullptr;  // what the loop reaches next
     const entry* end = nullptr;
+    record_list constructing;   // their data is being constructed
     record_list retired;        // unregistered; their data lives until the next select
-    record_list self_reported;  // reported by the selector itself; also the retired among them, until swept
+    record_list self_reported;  // also the retired among them, until pruned
     record_list quarantine;     // destroyed, but the kernel may still name them
     std::size_t size = 0;
     std::size_t quarantined = 0;
     std::size_t ghosts = 0;  // reports of what is leaked, since the last heal
     process_stamp stamp;     // the process it belongs to; empty when it is closed
     std::uint8_t pending_work = 0;
-    bool leaky = false;      // something is leaked
     bool inherited = false;  // came here by being assigned over
   };
 
   bool is_of_this_process() const noexcept { return state_.stamp.is_current(); }
+  bool has_work(unsigned bits) const noexcept { return (state_.pending_work & bits) != 0; }
+  void add_work(unsigned bits) const noexcept {
+    state_.pending_work = static_cast<std::uint8_t>(state_.pending_work | bits);
+  }
+  void remove_work(unsigned bits) noexcept {
+    state_.pending_work = static_cast<std::uint8_t>(state_.pending_work & ~bits);
+  }
   void count([[maybe_unused]] statistic what) noexcept {
     if constexpr (requires { state_.backend.count(what); }) state_.backend.count(what);
   }
@@ -123,52 +149,82 @@ class core {
     state_.cursor = state_.end = nullptr;
   }
 
-  static bool is_requestable(const any_interest& what) noexcept {
-    event_bits allowed = requestable_bits;
-    if constexpr (requires { Backend::requestable; }) allowed = mask_bits::of(Backend::requestable);
-    if (what.exclusive) allowed &= ~mask_bits::of(event::priority);
-    return (mask_bits::of(what.events) & ~allowed) == 0;
+  static failure check(const any_interest& what) noexcept {
+    event_mask allowed = requestable_events<Backend>;
+    if (what.exclusive) allowed &= event::read | event::write;
+    const event_mask refused = what.events - allowed;
+    return refused.empty() ? failure() : failure::invalid_events(refused);
   }
 
-  // Whether and as what an entry is told, were it reached now; nothing is changed.
+  // What is reported of an entry if a loop reaches it now; changes nothing.
   static event_bits peek(const record& r, event_bits bits) noexcept;
   event_bits deliver(record& r, event_bits bits) noexcept;
-  bool already_reported(record& r) noexcept;
+  // What the selector itself reports of a key.
+  static event_bits own_bits(const record& r) noexcept;
 
+  // Whether the kernel reports it again as long as it is ready, though a loop did not reach it.
+  static bool is_reported_again(const record& r) noexcept {
+    const bool is_level = r.interest.mode == trigger::level ||
+                          (r.interest.mode == trigger::oneshot && !Backend::disarms_oneshot);
+    return r.attached && is_level && !r.marked;
+  }
+  bool is_being_constructed(native_handle_type handle) const noexcept;
   failure reserve(native_handle_type handle) noexcept;
   failure change(record& r, const any_interest& what) noexcept;
+  failure watch_anew(record& r, const any_interest& was) noexcept;
   failure pause_or_resume(record& r, const any_interest& what) noexcept;
   failure roll_back(record& r, const any_interest& was, failure why) noexcept;
   void arm(record& r) noexcept;
+  void set_slow_path_mask(record& r) noexcept;
   void mark_failed(record& r) noexcept;
   void detach(record& r) noexcept;
+  void note_leaks() noexcept;
   void retire(record& r) noexcept;
   void retire_all() noexcept;
-  void add_self_reported(record& r) noexcept;
-  void remove_self_reported(record& r) noexcept;
-  // A file has nothing exceptional to read, ever.
-  static bool can_be_ready(const record& r) noexcept {
-    return r.failed || r.interest.events != event::priority;
-  }
-  bool prune_self_reported() noexcept;
   void destroy_retired() noexcept;
   void recycle(record& r) noexcept;
-  void note_ghost(const record& r) noexcept;
+
+  void add_self_reported(record& r) noexcept;
+  bool prune_self_reported() noexcept;
+  int merge_self_reported(int found) noexcept;
+  void carry_unreached() noexcept;
+  void drop_pending(record& r) noexcept;
+  bool has_own_work() const noexcept;
+  void signal([[maybe_unused]] bool is_ready) const noexcept {
+    if constexpr (has_front)
+      if (has_work(watched_from_outside)) state_.backend.signal(is_ready);
+  }
+
+  bool may_have_leaks() const noexcept {
+    if constexpr (finds_leaks)
+      return state_.backend.may_have_leaks();
+    else
+      return static_cast<bool>(state_.quarantine);
+  }
+  void note_stale(const record& r) noexcept;
   failure heal() noexcept;
   void forget_leaks() noexcept;
+  void attach(record& r) noexcept;
   void attach_all() noexcept;
-  void arm_unreached() noexcept;
-  int append_self_reported(int count) noexcept;
+  template <class Visit>
+  void for_each_record(Visit visit) noexcept {
+    for (std::size_t i = keys().next(0); i != handle_table::none; i = keys().next(i + 1)) visit(keys().at(i));
+    for (record* r = state_.constructing.first(); r != nullptr; r = r->next) visit(*r);
+  }
+
   outcome select_slow(nanoseconds timeout) noexcept;
-  int wait_slow(nanoseconds timeout) noexcept;
+  outcome finish_wait(int found, nanoseconds timeout) noexcept;
+  outcome wait_slow(nanoseconds timeout) noexcept;
+  int gather(int found) noexcept;
+  bool begin_loop(int found) noexcept;
+  void watch_loop(int found) noexcept;
   outcome fail(failure why) noexcept;
-  outcome finish_wait(int count, nanoseconds timeout) noexcept;
   reached next_slow() noexcept;
 
   const key_vtable* type_;
   failure why_;
   std::uint64_t epoch_ = 0;  // ends outstanding loops; stays with the object, and only grows
-  state state_;
+  mutable state state_;      // what `native_handle` makes when it is first asked for is in it
 };
 
 // ---- opening and closing ----------------------------------------------------------------------------------
@@ -184,7 +240,7 @@ SELECTORS_NOINLINE failure core<Backend>::open() noexcept {
 
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::reopen() noexcept {
-  if (is_of_this_process()) arm_unreached();  // or it is lost if this fails
+  if (is_of_this_process()) carry_unreached();  // or it is lost if this fails
   end_loop();
   destroy_retired();
   state_.inherited = false;
@@ -194,6 +250,7 @@ SELECTORS_NOINLINE failure core<Backend>::reopen() noexcept {
   if (const failure failed = state_.backend.reopen()) return failed;
   state_.stamp = own;
   attach_all();
+  signal(has_own_work());
   return {};
 }
 
@@ -203,12 +260,13 @@ SELECTORS_NOINLINE void core<Backend>::close() noexcept {
   retire_all();
   state_.backend.close();
   forget_leaks();
+  remove_work(watched_from_outside);
   state_.stamp.clear();
 }
 
-// What was here lives on in the other, which asks for patience: a handler may be running in it. What the
-// other had by an earlier assignment ends now. A loop over either ends: of this one by `close`, of the other since
-// there is nothing left to reach.
+// Our former keys move into `other`, because a handler of one of them may be running. Keys that this object
+// inherited by an earlier assignment are destroyed now. Loops over either end: over this one by `close`, over
+// the other since nothing is left to reach.
 template <selector_backend Backend>
 core<Backend>& core<Backend>::operator=(core&& other) noexcept {
   if (this == &other) return *this;
@@ -232,6 +290,35 @@ SELECTORS_NOINLINE void core<Backend>::clear() noexcept {
     detach(keys().at(i));
     retire(keys().at(i));
   }
+}
+
+// ---- for whoever watches the selector itself --------------------------------------------------------------
+
+template <selector_backend Backend>
+SELECTORS_NOINLINE native_handle_type core<Backend>::native_handle(failure& why) const noexcept
+  requires has_native_handle_v<Backend>
+{
+  why = is_open() ? failure() : errc::closed;
+  if constexpr (has_front) {
+    if (why) return invalid_handle;
+    if (!state_.backend.has_front()) {
+      why = usable();
+      if (!why) why = state_.backend.make_front();
+      if (why) return invalid_handle;
+    }
+    add_work(watched_from_outside);
+    if (is_of_this_process() && state_.cursor == state_.end) signal(has_own_work());
+  }
+  return state_.backend.native_handle();
+}
+
+// Whether a select that does not wait would report something, or destroy something, of its own accord.
+template <selector_backend Backend>
+SELECTORS_COLD bool core<Backend>::has_own_work() const noexcept {
+  if (type_->has_destructor && state_.retired) return true;
+  for (const record* r = state_.self_reported.first(); r != nullptr; r = r->next)
+    if (r->registered ? peek(*r, own_bits(*r)) != 0 : type_->has_destructor) return true;
+  return false;
 }
 
 }  // namespace selectors::detail

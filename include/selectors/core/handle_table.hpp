@@ -25,6 +25,9 @@ using handle_table = handle_hash<record>;
 // the fastest map there is. It serves calls that name a handle; the kernel's answers carry the record itself.
 class handle_table {
  public:
+  bool has_room(native_handle_type handle) const noexcept {
+    return static_cast<std::size_t>(handle) < records_.capacity();
+  }
   [[nodiscard]] bool reserve(native_handle_type handle) noexcept {
     return records_.reserve(static_cast<std::size_t>(handle) + 1);
   }

@@ -1,13 +1,42 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/config.hpp>
 #include <selectors/core/core.hpp>
 
-// The part of the core that waits, reports, and heals.
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+// Waiting, and the loop over what a wait found.
 
 namespace selectors::detail {
 
-// ---- the loop ---------------------------------------------------------------------------------------------
+// When a wait must end. The clock is read only by those that ask: where nothing stale can end a wait early,
+// its timeout is the kernel's affair alone.
+class deadline {
+ public:
+  explicit deadline(nanoseconds timeout) noexcept : left_(timeout) {
+    if (is_finite()) end_ = clock::now() + left_;
+  }
+  nanoseconds left() noexcept {
+    if (is_finite()) {
+      const auto now = clock::now();
+      left_ = now < end_ ? std::chrono::duration_cast<nanoseconds>(end_ - now) : nanoseconds::zero();
+    }
+    return left_;
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  // Half of the clock's range is 146 years.
+  bool is_finite() const noexcept { return left_ > nanoseconds::zero() && left_ < forever / 2; }
+
+  nanoseconds left_;
+  clock::time_point end_{};
+};
+
+// ---- waiting ----------------------------------------------------------------------------------------------
 
 template <selector_backend Backend>
 SELECTORS_ALWAYS_INLINE outcome core<Backend>::select(nanoseconds timeout) noexcept {
@@ -16,16 +45,24 @@ SELECTORS_ALWAYS_INLINE outcome core<Backend>::select(nanoseconds timeout) noexc
   ++epoch_;
   if (state_.pending_work != 0 || state_.cursor != state_.end) [[unlikely]]
     return select_slow(timeout);
-  const int count = state_.backend.wait(timeout);
-  if (count > 0) [[likely]] {
+  const int found = state_.backend.wait(timeout);
+  if (found > 0) [[likely]] {
     const entry* const first = state_.backend.entries();
     state_.cursor = first;
-    state_.end = first + count;
+    state_.end = first + found;
     if ((Backend::bits(*first) & static_cast<record*>(Backend::token(*first))->slow_path_mask) == 0)
         [[likely]]
       return outcome::ready;
   }
-  return finish_wait(count, timeout);
+  return finish_wait(found, timeout);
+}
+
+// A wait for a time reads the clock if a leaked registration may end it early.
+template <selector_backend Backend>
+inline outcome core<Backend>::select_for(nanoseconds timeout) noexcept {
+  if (may_have_leaks() && timeout != nanoseconds::zero()) [[unlikely]]
+    add_work(leaks_suspected);
+  return select(timeout);
 }
 
 template <selector_backend Backend>
@@ -34,62 +71,90 @@ SELECTORS_COLD outcome core<Backend>::fail(failure why) noexcept {
   return outcome::failed;
 }
 
-template <selector_backend Backend>
-SELECTORS_COLD outcome core<Backend>::select_slow(nanoseconds timeout) noexcept {
-  arm_unreached();
-  state_.cursor = state_.end = nullptr;
-  destroy_retired();
-  if ((state_.pending_work & heal_wanted) != 0) {
-    if (const failure failed = heal()) return fail(failed);
-  }
-  return finish_wait(wait_slow(timeout), timeout);
-}
-
-// No time is lost while the selector itself has something to report, nor is that lost to a signal.
-template <selector_backend Backend>
-SELECTORS_COLD int core<Backend>::wait_slow(nanoseconds timeout) noexcept {
-  const bool ready = prune_self_reported();
-  const int count = state_.backend.wait(ready ? nanoseconds::zero() : timeout);
-  return ready && count < 0 && errno == EINTR ? 0 : count;
-}
-
-// After a wait: is there anything to report? If only what is stale ended it, it was too short.
+// After a wait of the fast path. If all that ended it was stale, it was too short: the clock is read from now
+// on, and the next select takes the slow path.
 template <selector_backend Backend>
 SELECTORS_COLD outcome core<Backend>::finish_wait(int found, nanoseconds timeout) noexcept {
-  for (;;) {
+  if (found <= 0) {
     state_.cursor = state_.end = nullptr;
-    if (found < 0)
-      return errno == EINTR ? outcome::interrupted : fail(failure::system(Backend::wait_call, errno));
-    found = append_self_reported(found);
     if (found == 0) return outcome::timed_out;
-    const entry* const first = state_.backend.entries();
-    state_.cursor = first;
-    state_.end = first + found;
-    if (has_next()) return outcome::ready;
-
-    for (const entry* e = first; e != state_.end; ++e) {
-      count(statistic::stale);
-      note_ghost(*static_cast<record*>(Backend::token(*e)));
-    }
-    if ((state_.pending_work & heal_wanted) != 0) {
-      if (const failure failed = heal()) return fail(failed);
-    }
-    found = wait_slow(timeout);
+    return errno == EINTR ? outcome::interrupted : fail(failure::system(Backend::wait_call, errno));
   }
+  if (has_next()) return outcome::ready;
+  add_work(leaks_suspected);
+  if (begin_loop(gather(found))) return outcome::ready;
+  return timeout == nanoseconds::zero() ? outcome::timed_out : wait_slow(timeout);
 }
 
-// What an unfinished loop did not reach, and the kernel will not tell again by itself.
 template <selector_backend Backend>
-SELECTORS_COLD void core<Backend>::arm_unreached() noexcept {
-  for (const entry* e = state_.cursor; e != state_.end; ++e) {
-    record& r = *static_cast<record*>(Backend::token(*e));
-    if (!r.armed || !r.attached || r.interest.mode == trigger::level) continue;
-    if (state_.backend.modify(r, r.interest)) {
-      detach(r);
-      mark_failed(r);
+SELECTORS_COLD outcome core<Backend>::select_slow(nanoseconds timeout) noexcept {
+  carry_unreached();
+  state_.cursor = state_.end = nullptr;
+  destroy_retired();
+  return wait_slow(timeout);
+}
+
+// Waits until there is something to report, whatever stale reports end a wait meanwhile. While the selector
+// has something to report itself it does not wait, and a signal is not what ended it.
+template <selector_backend Backend>
+SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
+  bool reads_clock = has_work(leaks_suspected | heal_wanted);
+  deadline end(reads_clock ? timeout : forever);
+  nanoseconds left = timeout;
+  for (;;) {
+    if (has_work(heal_wanted))
+      if (const failure failed = heal()) return fail(failed);
+    const bool is_ready = prune_self_reported();
+    int found = state_.backend.wait(is_ready ? nanoseconds::zero() : left);
+    if (found < 0 && is_ready && errno == EINTR) found = 0;
+    if (found < 0) {
+      const int error = errno;
+      signal(has_own_work());
+      return error == EINTR ? outcome::interrupted : fail(failure::system(Backend::wait_call, error));
     }
+    if (begin_loop(gather(found))) return outcome::ready;
+    if (found == 0 || left == nanoseconds::zero()) {
+      signal(has_own_work());
+      return outcome::timed_out;
+    }
+    if (!std::exchange(reads_clock, true)) {
+      add_work(leaks_suspected);
+      end = deadline(left);
+    }
+    left = end.left();
   }
 }
+
+// What a wait found, without what is leaked, and with what the selector reports itself.
+template <selector_backend Backend>
+SELECTORS_COLD int core<Backend>::gather(int found) noexcept {
+  if constexpr (finds_leaks) {
+    if (has_work(leaks_suspected)) {
+      found = state_.backend.drop_leaked(found, [this] { count(statistic::stale); });
+      if (state_.backend.wants_isolation()) add_work(heal_wanted);
+      if (state_.backend.wants_full_heal()) add_work(heal_wanted | full_heal_wanted);
+      if (!state_.backend.has_leaks()) remove_work(leaks_suspected);
+    }
+  }
+  return merge_self_reported(found);
+}
+
+// Whether there is anything to report in what was found.
+template <selector_backend Backend>
+SELECTORS_COLD bool core<Backend>::begin_loop(int found) noexcept {
+  state_.cursor = state_.backend.entries();
+  state_.end = state_.cursor + found;
+  if (has_next()) {
+    if (has_work(watched_from_outside)) watch_loop(found);
+    return true;
+  }
+  for (const entry* e = state_.cursor; e != state_.end; ++e)
+    note_stale(*static_cast<record*>(Backend::token(*e)));
+  state_.cursor = state_.end = nullptr;
+  return false;
+}
+
+// ---- the loop ---------------------------------------------------------------------------------------------
 
 template <selector_backend Backend>
 SELECTORS_NOINLINE bool core<Backend>::has_next() const noexcept {
@@ -111,15 +176,21 @@ SELECTORS_ALWAYS_INLINE reached core<Backend>::next() noexcept {
   return next_slow();
 }
 
-// From the entry just passed on: one with an error, or a one-shot, or more than what is asked by now.
+// The slow path from the entry just consumed: an error, a one-shot, events no longer requested, or the mark
+// at the end of a loop that is watched from outside.
 template <selector_backend Backend>
 SELECTORS_COLD reached core<Backend>::next_slow() noexcept {
   for (const entry* e = state_.cursor - 1; e != state_.end; state_.cursor = ++e) {
     record& r = *static_cast<record*>(Backend::token(*e));
-    const event_bits told = deliver(r, Backend::events(*e));
-    if (told == 0) continue;
+    if (r.handle == invalid_handle) [[unlikely]] {
+      state_.cursor = state_.end;
+      signal(has_own_work());
+      return {};
+    }
+    const event_bits events = deliver(r, Backend::events(*e));
+    if (events == 0) continue;
     state_.cursor = e + 1;
-    return {&r, told};
+    return {&r, events};
   }
   return {};
 }
@@ -128,44 +199,49 @@ template <selector_backend Backend>
 SELECTORS_COLD event_bits core<Backend>::peek(const record& r, event_bits bits) noexcept {
   if (!r.armed || !(r.attached || r.always_ready || r.failed)) return 0;
   if (r.failed || (bits & descriptor_closed) != 0) return mask_bits::of(r.interest.events | event::error);
-  return raised(bits) & reportable(r.interest.events);
-}
-
-// Whether this loop has told a maybe_aliased before. A record remembers 10 bits of the epoch, so one in 1,024 is
-// taken for told that was not: it is not lost, since it stays armed and healing adds it again.
-template <selector_backend Backend>
-SELECTORS_COLD bool core<Backend>::already_reported(record& r) noexcept {
-  constexpr std::uint16_t bits_of_told = 1023;
-  const bool is_told = r.maybe_aliased && r.last_epoch == (epoch_ & bits_of_told);
-  r.last_epoch = epoch_ & bits_of_told;
-  return is_told;
+  return filtered(bits, r.interest.events);
 }
 
 template <selector_backend Backend>
 SELECTORS_COLD event_bits core<Backend>::deliver(record& r, event_bits bits) noexcept {
   if (r.always_ready && !Backend::is_open(r.handle)) bits = descriptor_closed;
-  const event_bits told = peek(r, bits);
-  if (told == 0) {
-    count(statistic::stale);
-    note_ghost(r);
-    return 0;
-  }
-  if (already_reported(r)) {
-    count(statistic::stale);
-    state_.pending_work |= heal_wanted;
+  const event_bits reported = peek(r, bits);
+  if (reported == 0) {
+    note_stale(r);
     return 0;
   }
   count(statistic::reached);
+  const bool was_marked = r.marked && r.pending_bits == 0;  // else the mark is for the next select
+  if (was_marked) r.marked = false;
   if (r.failed || (bits & descriptor_closed) != 0) {
     detach(r);
     r.always_ready = false;
   } else if (r.interest.mode == trigger::oneshot || (r.always_ready && r.interest.mode == trigger::edge)) {
-    if (Backend::disarms_oneshot)
+    // Marked ready by the program, a one-shot is still armed in the kernel.
+    if (Backend::disarms_oneshot && !was_marked)
       r.armed = false;
     else
       detach(r);
+  } else if (was_marked) {
+    set_slow_path_mask(r);
   }
-  return told;
+  return reported;
+}
+
+// A loop that is watched from outside: the native handle must be readable while the loop has not reached
+// what the kernel does not report again. A mark at its end tells when that is over.
+template <selector_backend Backend>
+SELECTORS_COLD void core<Backend>::watch_loop(int found) noexcept {
+  static constinit record end_of_loop;
+  for (const entry* e = state_.cursor; e != state_.end; ++e) {
+    const record& r = *static_cast<const record*>(Backend::token(*e));
+    constexpr event_bits repeated = mask_bits::of(event::read | event::write);
+    if (is_reported_again(r) && (Backend::events(*e) & ~repeated) == 0) continue;
+    signal(true);
+    break;
+  }
+  state_.backend.set_entry(static_cast<std::size_t>(found), end_of_loop, entry_is_void);
+  ++state_.end;
 }
 
 }  // namespace selectors::detail

@@ -1,22 +1,33 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/config.hpp>
 #include <selectors/core/core.hpp>
 
-// The part of the core that keeps the keys.
+// Registering, modifying, unregistering; and the keys that wait to be destroyed.
 
 namespace selectors::detail {
 
 // ---- registering ------------------------------------------------------------------------------------------
 
+// Few, nested at most as deep as constructors of data register further handles.
+template <selector_backend Backend>
+SELECTORS_COLD bool core<Backend>::is_being_constructed(native_handle_type handle) const noexcept {
+  for (const record* r = state_.constructing.first(); r != nullptr; r = r->next)
+    if (r->handle == handle) return true;
+  return false;
+}
+
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::reserve(native_handle_type handle) noexcept {
+  // A number that is not open must cost no memory, however large it is.
+  if (!state_.keys.has_room(handle) && !Backend::is_open(handle)) return failure::not_open();
   if (!state_.nodes.reserve_one(type_->layout) || !state_.keys.reserve(handle)) return failure::memory();
   // The entries may move while a loop goes over them.
   const bool is_looping = state_.cursor != state_.end;
   const auto reached = is_looping ? state_.cursor - state_.backend.entries() : 0;
   const auto used = is_looping ? state_.end - state_.backend.entries() : 0;
-  const std::size_t count = state_.nodes.taken() + 1;
+  const std::size_t count = state_.nodes.taken() + 2;  // the new one, and the mark at the end of a loop
   const failure failed = state_.backend.reserve(count, static_cast<std::size_t>(used), handle);
   if (is_looping) {
     state_.cursor = state_.backend.entries() + reached;
@@ -31,10 +42,12 @@ SELECTORS_NOINLINE failure core<Backend>::add(native_handle_type handle, const a
   if (const failure refused = usable()) return refused;
   if (!is_valid(handle)) return errc::invalid_handle;
   if (keys().find(handle) != nullptr) return errc::already_registered;
-  if (!is_requestable(what)) return errc::invalid_events;
+  if (state_.constructing && is_being_constructed(handle)) return errc::already_registered;
+  if (const failure refused = check(what)) return refused;
   if (!Backend::refuses_closed || what.events.empty())
     if (!Backend::is_open(handle)) return failure::not_open();
-  if (const failure failed = reserve(handle)) return failed;
+  // The kernel's errors come before the lack of memory, which is asked for first.
+  if (const failure failed = reserve(handle)) return Backend::is_open(handle) ? failed : failure::not_open();
 
   record& r = *type_->create(state_.nodes.take());
   r.handle = handle;
@@ -45,22 +58,32 @@ SELECTORS_NOINLINE failure core<Backend>::add(native_handle_type handle, const a
       return failed;
     }
   }
-  r.registered = true;
-  r.maybe_aliased = state_.leaky;
-  arm(r);
-  state_.keys.set(handle, &r);
-  ++state_.size;
+  state_.constructing.push_back(r);
   added = &r;
+  return {};
+}
+
+// Data's constructor must not close the selector. If it does, the key is retired as all others were.
+template <selector_backend Backend>
+SELECTORS_NOINLINE failure core<Backend>::publish(record& r) noexcept {
+  state_.constructing.remove(r);
+  if (!is_open()) [[unlikely]] {
+    state_.retired.push_back(r);
+    add_work(retired_keys);
+    return errc::closed;
+  }
+  r.registered = true;
+  state_.keys.set(r.handle, &r);
+  ++state_.size;
+  arm(r);
+  note_leaks();
   return {};
 }
 
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::withdraw(record& r) noexcept {
+  state_.constructing.remove(r);
   detach(r);
-  if (r.self_reported) remove_self_reported(r);
-  state_.keys.set(r.handle, nullptr);
-  --state_.size;
-  r.registered = false;
   recycle(r);
 }
 
@@ -69,7 +92,7 @@ inline failure core<Backend>::modify(lookup which, any_interest what) noexcept {
   if (const failure refused = usable()) return refused;
   record* const r = which.key_record;
   if (r == nullptr) return which.missing();
-  if (!is_requestable(what)) return errc::invalid_events;
+  if (const failure refused = check(what)) return refused;
   if (r->interest == what && what.mode == trigger::level && r->armed && !r->failed) {
     count(statistic::saved);
     return {};
@@ -84,10 +107,49 @@ SELECTORS_NOINLINE failure core<Backend>::change(record& r, const any_interest& 
     return pause_or_resume(r, what);
   const any_interest was = std::exchange(r.interest, what);
   const failure failed = state_.backend.modify(r, was);
+  note_leaks();
   if (failed) [[unlikely]]
     return roll_back(r, was, failed);
   arm(r);
   return {};
+}
+
+// The number may mean another file by now: the kernel is asked in any case, and what the old file had to
+// report is dropped.
+template <selector_backend Backend>
+SELECTORS_NOINLINE failure core<Backend>::watch(lookup which, const any_interest& what) noexcept {
+  if (const failure refused = usable()) return refused;
+  if (which.key_record == nullptr) return which.missing();
+  if (const failure refused = check(what)) return refused;
+  record& r = *which.key_record;
+  if (what.events.empty() || !r.attached) {
+    if (!what.events.empty() && !Backend::is_open(r.handle)) return failure::not_open();
+    if (const failure failed = pause_or_resume(r, what)) return failed;
+  } else {
+    if (!Backend::refuses_closed && !Backend::is_open(r.handle)) return failure::not_open();
+    const any_interest was = std::exchange(r.interest, what);
+    const failure failed = watch_anew(r, was);
+    note_leaks();
+    if (failed) return roll_back(r, was, failed);
+    arm(r);
+  }
+  drop_pending(r);
+  return {};
+}
+
+template <selector_backend Backend>
+SELECTORS_NOINLINE failure core<Backend>::watch_anew(record& r, const any_interest& was) noexcept {
+  if constexpr (requires { state_.backend.rewatch(r, was); }) {
+    return state_.backend.rewatch(r, was);
+  } else {
+    if (!state_.backend.remove(r)) r.leaked = true;
+    const failure failed = state_.backend.add(r);
+    if (!failed) return {};
+    const any_interest wanted = std::exchange(r.interest, was);
+    if (state_.backend.add(r)) r.attached = false;
+    r.interest = wanted;
+    return failed;
+  }
 }
 
 template <selector_backend Backend>
@@ -108,12 +170,13 @@ SELECTORS_NOINLINE failure core<Backend>::pause_or_resume(record& r, const any_i
   const any_interest was = std::exchange(r.interest, what);
   const bool was_always_ready = r.always_ready;
   failure failed;
-  if (!r.leaked) {
+  if (finds_leaks || !r.leaked) {
     r.always_ready = false;  // unless it is, still
     failed = state_.backend.add(r);
   } else if (Backend::is_open(r.handle)) {
-    // Added now, it might be reported twice: by what the kernel kept of it too. Healing adds it.
-    state_.pending_work |= heal_wanted;
+    // Added now, it could be reported twice, since the leaked registration is still in the kernel. Healing
+    // adds it.
+    add_work(heal_wanted);
   } else {
     failed = failure::not_open();
   }
@@ -123,6 +186,7 @@ SELECTORS_NOINLINE failure core<Backend>::pause_or_resume(record& r, const any_i
     return failed;
   }
   arm(r);
+  note_leaks();
   return {};
 }
 
@@ -140,12 +204,17 @@ template <selector_backend Backend>
 SELECTORS_NOINLINE void core<Backend>::arm(record& r) noexcept {
   r.failed = false;
   r.armed = !r.interest.events.empty();
-  const bool is_fast = r.attached && !r.maybe_aliased && r.interest.mode != trigger::oneshot;
-  r.slow_path_mask = static_cast<std::uint16_t>(is_fast ? ~mask_bits::of(r.interest.events) : all_bits);
+  set_slow_path_mask(r);
   if (r.always_ready) add_self_reported(r);
 }
 
-// The kernel holds it no more: told once, by the next select.
+template <selector_backend Backend>
+inline void core<Backend>::set_slow_path_mask(record& r) noexcept {
+  const bool is_fast = r.attached && !r.marked && r.interest.mode != trigger::oneshot;
+  r.slow_path_mask = static_cast<std::uint16_t>(is_fast ? ~mask_bits::of(r.interest.events) : all_bits);
+}
+
+// The kernel no longer watches it; the next select reports that once, as an error.
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::mark_failed(record& r) noexcept {
   r.armed = r.failed = true;
@@ -159,9 +228,17 @@ SELECTORS_NOINLINE void core<Backend>::detach(record& r) noexcept {
   r.slow_path_mask = all_bits;
   r.armed = r.failed = false;
   if (!r.attached || !is_of_this_process()) return;
-  if (!state_.backend.remove(r) || r.maybe_aliased) {
+  if (!state_.backend.remove(r)) {
     r.leaked = true;
-    state_.leaky = true;
+    note_leaks();
+  }
+}
+
+template <selector_backend Backend>
+inline void core<Backend>::note_leaks() noexcept {
+  if constexpr (finds_leaks) {
+    if (state_.backend.has_leaks()) add_work(leaks_suspected);
+    if (state_.backend.wants_isolation()) add_work(heal_wanted);
   }
 }
 
@@ -172,8 +249,9 @@ SELECTORS_NOINLINE void core<Backend>::retire(record& r) noexcept {
   state_.keys.set(r.handle, nullptr);
   --state_.size;
   r.registered = false;
-  if (!r.self_reported) state_.retired.push(r);  // else it is swept there
-  state_.pending_work |= retired_keys;
+  if (!r.self_reported) state_.retired.push_back(r);  // else pruning puts it there
+  add_work(retired_keys);
+  if (type_->has_destructor) signal(true);
 }
 
 template <selector_backend Backend>
@@ -186,70 +264,21 @@ template <selector_backend Backend>
 SELECTORS_NOINLINE void core<Backend>::destroy_retired() noexcept {
   for (prune_self_reported(); state_.retired; prune_self_reported()) {
     while (state_.retired) {
-      record& r = state_.retired.pop();
+      record& r = state_.retired.pop_front();
       type_->destroy_data(r);
       recycle(r);
     }
   }
-  state_.pending_work &= static_cast<std::uint8_t>(~retired_keys);
+  remove_work(retired_keys);
 }
 
-// A token that the kernel may still name is not given to another key.
+// A token that the kernel may still name is not given to another key. The quarantine may outgrow what is
+// registered by 64 nodes, so that the cost of emptying it, one system call a key, is a constant one a leak.
 template <selector_backend Backend>
 void core<Backend>::recycle(record& r) noexcept {
   if (!r.leaked || !is_open()) return state_.nodes.give(&r);
-  state_.quarantine.push(r);
-  if (++state_.quarantined > 64 + state_.size) state_.pending_work |= heal_wanted;
-}
-
-// ---- what the selector reports itself ---------------------------------------------------------------------
-
-template <selector_backend Backend>
-SELECTORS_COLD void core<Backend>::add_self_reported(record& r) noexcept {
-  if (!r.self_reported) state_.self_reported.push(r);
-  r.self_reported = true;
-  state_.pending_work |= self_reported_keys;
-}
-
-template <selector_backend Backend>
-SELECTORS_COLD void core<Backend>::remove_self_reported(record& r) noexcept {
-  record_list kept;
-  while (state_.self_reported) {
-    record& one = state_.self_reported.pop();
-    if (&one != &r) kept.push(one);
-  }
-  state_.self_reported = kept;
-}
-
-// Sorts out who is no longer of them; returns whether any has something to tell now.
-template <selector_backend Backend>
-SELECTORS_NOINLINE bool core<Backend>::prune_self_reported() noexcept {
-  bool ready = false;
-  record_list kept;
-  while (state_.self_reported) {
-    record& r = state_.self_reported.pop();
-    const bool stays = r.registered && r.armed && (r.always_ready || r.failed);
-    r.self_reported = stays;
-    if (stays) {
-      kept.push(r);
-      ready = ready || can_be_ready(r);
-    } else if (!r.registered) {
-      state_.retired.push(r);
-    }
-  }
-  state_.self_reported = kept;
-  if (!kept) state_.pending_work &= static_cast<std::uint8_t>(~self_reported_keys);
-  return ready;
-}
-
-// Behind what the kernel reports; there is room for as many entries as there are nodes out.
-template <selector_backend Backend>
-SELECTORS_COLD int core<Backend>::append_self_reported(int count) noexcept {
-  constexpr event_bits both = mask_bits::of(event::read | event::write);
-  auto i = static_cast<std::size_t>(count);
-  for (record* r = state_.self_reported.first(); r != nullptr && i < state_.nodes.taken(); r = r->next)
-    if (can_be_ready(*r)) state_.backend.set_entry(i++, *r, r->failed ? descriptor_closed : both);
-  return static_cast<int>(i);
+  state_.quarantine.push_back(r);
+  if (++state_.quarantined > 64 + state_.size) add_work(heal_wanted | full_heal_wanted);
 }
 
 }  // namespace selectors::detail

@@ -11,9 +11,9 @@
 #include <numeric>
 #include <type_traits>
 
-// When a timer is due: time points and durations of any representation and period, as a time point of one clock.
-// They are rounded up, so that no timer is early, and saturate. timeout.hpp answers another question: how many
-// nanoseconds are left.
+// When a timer is due: time points and durations of any representation and period, as a time point of one
+// clock. They are rounded up, so that no timer is early, and saturate. timeout.hpp answers another question:
+// how many nanoseconds are left.
 
 namespace selectors::detail {
 
@@ -31,32 +31,34 @@ inline constexpr bool is_time_point_of<std::chrono::time_point<Clock, Duration>,
 template <class When, class Clock>
 concept due_for = is_duration<When> || is_time_point_of<When, typename Clock::time_point::clock>;
 
-// Whether a number is none. Computed from its bits: -ffast-math lets the compiler take x != x for false.
-template <class Rep>
-constexpr bool is_nan(const Rep& value) noexcept {
-  if constexpr (std::same_as<Rep, float>) {
+// Whether a duration is not a number, by the bits of the object: -ffast-math lets the compiler take x != x
+// for false, and a function that is given NaN, or returns it, for one that is not called.
+template <class Rep, class Period>
+bool is_nan(const std::chrono::duration<Rep, Period>& value) noexcept {
+  if constexpr (!std::is_floating_point_v<Rep>) {
+    return false;
+  } else if constexpr (sizeof(Rep) == sizeof(std::uint32_t)) {
     return (std::bit_cast<std::uint32_t>(value) & 0x7fffffffU) > 0x7f800000U;
-  } else if constexpr (std::same_as<Rep, long double> && sizeof(long double) > sizeof(double)) {
+  } else if constexpr (sizeof(Rep) == sizeof(std::uint64_t)) {
+    return (std::bit_cast<std::uint64_t>(value) & 0x7fffffffffffffff) > 0x7ff0000000000000;
+  } else {
+    constexpr int digits = std::numeric_limits<Rep>::digits;
     std::uint64_t words[2] = {};
     std::memcpy(words, &value, sizeof value < sizeof words ? sizeof value : sizeof words);
-    if constexpr (std::numeric_limits<long double>::digits == 64) {  // x87: the leading bit is written out
+    if constexpr (digits == 64) {  // x87: the leading bit is written out
       return (words[1] & 0x7fff) == 0x7fff && (words[0] << 1) != 0;
-    } else if constexpr (std::numeric_limits<long double>::digits == 113) {
+    } else if constexpr (digits == 113) {
       const bool is_little = std::endian::native == std::endian::little;
       const std::uint64_t high = words[is_little ? 1 : 0] & 0x7fffffffffffffff;
       return high > 0x7fff000000000000 || (high == 0x7fff000000000000 && words[is_little ? 0 : 1] != 0);
     } else {  // two doubles, of which the first is the larger
       return (words[0] & 0x7fffffffffffffff) > 0x7ff0000000000000;
     }
-  } else if constexpr (std::is_floating_point_v<Rep>) {
-    return (std::bit_cast<std::uint64_t>(static_cast<double>(value)) & 0x7fffffffffffffff) >
-           0x7ff0000000000000;
-  } else {
-    return false;
   }
 }
 
-// `rest` * `by` / `in`, rounded up or down; `rest` < `in` < 2^63. Binary long division: the product may need 126 bits.
+// `rest` * `by` / `in`, rounded up or down; `rest` < `in` < 2^63. Binary long division: the product may need
+// 126 bits.
 constexpr std::uint64_t scaled(std::uint64_t rest, std::uint64_t by, std::uint64_t in,
                                bool round_up) noexcept {
   std::uint64_t quotient = 0;
@@ -81,7 +83,8 @@ inline constexpr std::uint64_t max_ticks = (std::numeric_limits<std::uint64_t>::
 
 template <class To, class Rep, class Period>
 constexpr ticks to_ticks(const std::chrono::duration<Rep, Period>& from) noexcept {
-  // A tick of `from` is num / den ticks of To, where both are products of two numbers without a common divisor.
+  // A tick of `from` is num / den ticks of To, where both are products of two numbers without a common
+  // divisor.
   constexpr std::intmax_t max = (std::numeric_limits<std::intmax_t>::max)();
   constexpr std::intmax_t nums = std::gcd(Period::num, To::num);
   constexpr std::intmax_t dens = std::gcd(Period::den, To::den);
@@ -162,9 +165,9 @@ struct due_time {
 };
 
 template <class Clock, class ClockOfPoint, class Duration>
-constexpr due_time<Clock> to_due(const std::chrono::time_point<ClockOfPoint, Duration>& when) noexcept {
+due_time<Clock> to_due(const std::chrono::time_point<ClockOfPoint, Duration>& when) noexcept {
   using point = typename Clock::time_point;
-  if (is_nan(when.time_since_epoch().count())) return {point(), false};
+  if (is_nan(when.time_since_epoch())) return {point(), false};
   if constexpr (std::same_as<point, std::chrono::time_point<ClockOfPoint, Duration>> &&
                 std::integral<typename point::rep>)
     return {when, true};
@@ -173,10 +176,9 @@ constexpr due_time<Clock> to_due(const std::chrono::time_point<ClockOfPoint, Dur
 }
 
 template <class Clock, class Rep, class Period>
-constexpr due_time<Clock> to_due(const std::chrono::duration<Rep, Period>& from_now) noexcept(
-    noexcept(Clock::now())) {
+due_time<Clock> to_due(const std::chrono::duration<Rep, Period>& from_now) noexcept(noexcept(Clock::now())) {
   using point = typename Clock::time_point;
-  if (is_nan(from_now.count())) return {point(), false};
+  if (is_nan(from_now)) return {point(), false};
   return {point(saturating_add(Clock::now().time_since_epoch(), from_now)), true};
 }
 

@@ -32,6 +32,8 @@ class handle_hash {
   }
 
   // Room for one more, or false and nothing changed.
+  // No number takes more room than another.
+  static constexpr bool has_room(native_handle_type) noexcept { return true; }
   [[nodiscard]] bool reserve(native_handle_type) noexcept { return reserve_count(count_ + 1); }
   // Room for that many.
   [[nodiscard]] bool reserve_count(std::size_t count) noexcept {

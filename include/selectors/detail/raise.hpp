@@ -5,6 +5,13 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 
+namespace selectors::detail {
+
+// Whether the forms that throw exist: a constraint on each of them.
+inline constexpr bool has_exceptions = SELECTORS_EXCEPTIONS;
+
+}  // namespace selectors::detail
+
 #if SELECTORS_EXCEPTIONS
 
 #include <selectors/event.hpp>
@@ -112,6 +119,16 @@ template <class Error = selector_error>
 [[noreturn]] SELECTORS_COLD void raise(failure what, const char* operation, native_handle_type handle) {
   raise_about<Error>(what, operation, &handle);
 }
+
+}  // namespace selectors::detail
+
+#else
+
+namespace selectors::detail {
+
+// Only declared: what calls it is never instantiated.
+[[noreturn]] void raise(failure what, const char* operation,
+                        native_handle_type handle = invalid_handle) noexcept;
 
 }  // namespace selectors::detail
 

@@ -9,7 +9,8 @@
 
 namespace selectors::detail {
 
-/// Some signal numbers, each at most once: a small value that can be copied and kept. A range of `int` in ascending order.
+/// Some signal numbers, each at most once: a small value that can be copied and kept. A range of `int` in
+/// ascending order.
 class signal_numbers {
  public:
   /// No system has a signal with this number or a higher one.
@@ -96,8 +97,8 @@ class signal_mask : public signal_numbers {
   constexpr void insert(int number) noexcept { words_[word_of(number)] |= bit_of(number); }
 };
 
-// Those that have come. Signal handlers add, one thread takes. Words of 32 bits are lock-free on every machine with signals,
-// and what is lock-free may be used in a handler.
+// Those that have come. Signal handlers add, one thread takes. Words of 32 bits are lock-free on every
+// machine with signals, and what is lock-free may be used in a handler.
 class pending_signals {
  public:
   // Whether it was not there yet.

@@ -10,27 +10,33 @@
 
 namespace selectors::detail {
 
-// What a timer is to the heap.
+// What a timer is to the heap. Small, since it is what the cache misses.
 template <class TimePoint>
 struct timer_node {
-  static constexpr std::size_t out = (std::numeric_limits<std::size_t>::max)();
+  static constexpr std::uint32_t out = (std::numeric_limits<std::uint32_t>::max)();
 
   bool is_in() const noexcept { return index != out; }
 
   TimePoint due{};
-  std::uint64_t order = 0;       // of being added or moved, among those that are due at the same time
-  std::uint64_t heap_order = 0;  // the order that its entry was sifted by
-  std::size_t index = out;       // of its entry
+  TimePoint heap_due{};       // what its entry was sifted by: never later than `due`
+  std::uint64_t order = 0;    // of being added or moved, among those that are due at the same time
+  std::uint32_t index = out;  // of its entry
+  std::uint32_t slot = 0;     // the owner's
+  union {
+    std::uint64_t heap_order = 0;  // what its entry was sifted by, while it is in
+    timer_node* next;              // in a list, while it is out
+  };
 };
 
-// A 4-ary heap of (due time, node): two entries are compared without a look at their nodes, unless they are due at the
-// same time, and four children share a cache line.
+// A 4-ary heap of (due time, node): two entries are compared without a look at their nodes, unless they are
+// due at the same time, and four children share a cache line.
 //
-// A node that is moved later keeps its entry, which so holds a lower bound: `order` and `heap_order` differ, and the
-// entry is sifted when it has come to the top.
+// To move a node later writes the node alone. Its entry then holds a lower bound: `order` and `heap_order`
+// differ, and the entry is sifted when it has come to the top.
 //
-// A round reports what is due by one time point. What is put in or moved meanwhile is not of this round, though it may
-// be due earlier than what is: its entry is appended behind the heap, unsifted, and joins it when the round is over.
+// A round reports what is due by one time point. What is put in or moved meanwhile is not of this round,
+// though it may be due earlier than what is: its entry is appended behind the heap, unsifted, and joins it
+// when the round is over.
 //
 //   entries_:  [0, sorted_)  the heap      [sorted_, sorted_ + unsorted_)  entries that join it later
 template <class TimePoint>
@@ -41,11 +47,14 @@ class timer_heap {
   std::size_t size() const noexcept { return sorted_ + unsorted_; }
   node& operator[](std::size_t i) noexcept { return *entries_[i].which; }
 
-  // Room for so many nodes; false if there is no memory. Nothing else allocates.
-  [[nodiscard]] bool reserve(std::size_t count) noexcept { return entries_.reserve(count, size()); }
+  // Room for so many nodes; false if there is no memory, or no index for them. Nothing else allocates.
+  [[nodiscard]] bool reserve(std::size_t count) noexcept {
+    return count <= node::out && entries_.reserve(count, size());
+  }
 
   // Puts in a node, of which `due` and `order` are set.
   void insert(node& n) noexcept {
+    n.heap_due = n.due;
     n.heap_order = n.order;
     if (is_of_next_round(n)) [[unlikely]]
       return append(n);
@@ -74,11 +83,9 @@ class timer_heap {
 
   // `order` is higher than any before.
   void move(node& n, TimePoint due, std::uint64_t order) noexcept {
-    entry& of = entries_[n.index];
     n.due = due;
     n.order = order;
-    if (due >= of.due && n.index < sorted_) return;
-    move_earlier(n, of);
+    if (due < n.heap_due || n.index >= sorted_) move_earlier(n);
   }
 
   // Takes everything out, by calling `visit` for each node.
@@ -134,8 +141,9 @@ class timer_heap {
   static std::size_t parent_of(std::size_t i) noexcept { return (i - 1) / 4; }
 
   static bool is_before(const entry& a, const entry& b) noexcept {
-    if (a.due != b.due) return a.due < b.due;
-    return a.which->heap_order < b.which->heap_order;
+    if (a.due == b.due) [[unlikely]]
+      return a.which->heap_order < b.which->heap_order;
+    return a.due < b.due;
   }
 
   // The last time point there is stands for never.
@@ -147,11 +155,12 @@ class timer_heap {
 
   void place(std::size_t i, const entry& e) noexcept {
     entries_[i] = e;
-    e.which->index = i;
+    e.which->index = static_cast<std::uint32_t>(i);
   }
 
-  void sift_up(std::size_t i, const entry e) noexcept {
-    while (i != 0) {
+  // No higher than `top`.
+  void sift_up(std::size_t i, const entry e, std::size_t top = 0) noexcept {
+    while (i != top) {
       const std::size_t parent = parent_of(i);
       if (!is_before(e, entries_[parent])) break;
       place(i, entries_[parent]);
@@ -160,19 +169,32 @@ class timer_heap {
     place(i, e);
   }
 
+  // To the bottom, where it most likely belongs, and up from there: that takes fewer comparisons than to look
+  // on each level whether it belongs there. The earliest of four is found as in a tournament, since the
+  // branches of a scan are hard to predict.
   void sift_down(std::size_t i, const entry e) noexcept {
-    for (;;) {
-      const std::size_t first = 4 * i + 1;
-      if (first >= sorted_) break;
-      const std::size_t end = sorted_ - first < 4 ? sorted_ : first + 4;
-      std::size_t least = first;
-      for (std::size_t child = first + 1; child != end; ++child)
-        if (is_before(entries_[child], entries_[least])) least = child;
-      if (!is_before(entries_[least], e)) break;
+    const std::size_t top = i;
+    std::size_t first = 4 * i + 1;
+    for (; first + 3 < sorted_; first = 4 * i + 1) {
+      const std::size_t least = earlier_of(earlier_of(first, first + 1), earlier_of(first + 2, first + 3));
       place(i, entries_[least]);
       i = least;
     }
-    place(i, e);
+    if (first < sorted_) {
+      std::size_t least = first;
+      for (std::size_t child = first + 1; child != sorted_; ++child) least = earlier_of(least, child);
+      place(i, entries_[least]);
+      i = least;
+    }
+    sift_up(i, e, top);
+  }
+
+  std::size_t earlier_of(std::size_t a, std::size_t b) const noexcept {
+    const entry& one = entries_[a];
+    const entry& other = entries_[b];
+    if (one.due == other.due) [[unlikely]]
+      return is_before(other, one) ? b : a;
+    return other.due < one.due ? b : a;
   }
 
   // Sifts what has been moved later until what is at the top is there by right.
@@ -189,20 +211,21 @@ class timer_heap {
       remove(top);
       return insert(top);
     }
+    top.heap_due = top.due;
     top.heap_order = top.order;
     sift_down(0, {top.due, &top});
   }
 
-  SELECTORS_NOINLINE void move_earlier(node& n, entry& of) noexcept {
+  SELECTORS_NOINLINE void move_earlier(node& n) noexcept {
+    n.heap_due = n.due;
+    n.heap_order = n.order;
     if (n.index >= sorted_) {  // in no order: it is where it should be
-      n.heap_order = n.order;
-      of.due = n.due;
+      entries_[n.index].due = n.due;
       is_earliest_known_ = false;
     } else if (is_of_next_round(n)) {
       remove(n);
       insert(n);
     } else {
-      n.heap_order = n.order;
       sift_up(n.index, {n.due, &n});
     }
   }

@@ -34,17 +34,15 @@ class serial_numbers {
   std::uint64_t last_ = 0;
 };
 
-// A timer without its data: where it is in the heap, and which timer it is. Its memory, once made, stays a timer_record
-// of the same slot for as long as the store lives.
+// A timer without its data: where it is in the heap, and which timer it is. Its memory, once made, stays a
+// timer_record of the same slot for as long as the store lives.
 template <class TimePoint>
 struct timer_record : timer_node<TimePoint> {
   std::uint64_t serial = 0;  // of the timer that is here, or was here last
-  std::size_t slot = 0;
-  timer_record* next = nullptr;  // in the list of free or of retired ones
 };
 
-// The timers of a queue, whatever their data: those that are in, that whose turn it is in a loop, those that are
-// retired, and memory for more. It moves as one; `timer_queue` makes and destroys the data.
+// The timers of a queue, whatever their data: those that are in, that whose turn it is in a loop, those that
+// are retired, and memory for more. It moves as one; `timer_queue` makes and destroys the data.
 template <class TimePoint>
 class timer_store {
  public:
@@ -62,17 +60,14 @@ class timer_store {
     return found->serial == serial && found->is_in() ? found : nullptr;
   }
 
-  // A record that is in nothing, or null if there is no memory. All that the timer may ever need is allocated here.
-  // `create` makes a record in memory of that layout.
+  // A record that is in nothing, or null if there is no memory. All that the timer may ever need is allocated
+  // here. `create` makes a record in memory of that layout.
   record* take(pool::layout layout, record* (*create)(void*) noexcept) noexcept {
-    if (free_ != nullptr) [[likely]]
-      return std::exchange(free_, free_->next);
+    if (free_count_ != 0) [[likely]]
+      return free_[--free_count_];
     return make(layout, create);
   }
-  void give(record& r) noexcept {
-    r.next = free_;
-    free_ = &r;
-  }
+  void give(record& r) noexcept { free_[free_count_++] = &r; }
 
   void add(record& r, TimePoint due) noexcept {
     r.serial = numbers_.next();
@@ -125,7 +120,9 @@ class timer_store {
 
   // A retired one, to have its data destroyed; null if there is none.
   record* pop_retired() noexcept {
-    return retired_ != nullptr ? std::exchange(retired_, retired_->next) : nullptr;
+    record* const first = retired_;
+    if (first != nullptr) retired_ = static_cast<record*>(first->next);
+    return first;
   }
 
   // Whether no timer is in, has its turn or is retired.
@@ -140,10 +137,11 @@ class timer_store {
 
   SELECTORS_NOINLINE record* make(pool::layout layout, record* (*create)(void*) noexcept) noexcept {
     const std::size_t slot = slots();
-    if (!slots_.reserve(slot + 1, slot) || !heap_.reserve(slot + 1) || !memory_.reserve_one(layout))
+    if (!slots_.reserve(slot + 1, slot) || !free_.reserve(slot + 1, 0) || !heap_.reserve(slot + 1) ||
+        !memory_.reserve_one(layout))
       return nullptr;
     record* const made = create(memory_.take());
-    made->slot = slot;
+    made->slot = static_cast<std::uint32_t>(slot);
     slots_[slot] = made;
     return made;
   }
@@ -151,7 +149,9 @@ class timer_store {
   pool memory_;
   buffer<record*> slots_;  // all that were ever made
   timer_heap<TimePoint> heap_;
-  record* free_ = nullptr;
+  buffer<record*>
+      free_;  // an array, since a list would have to be read from memory that was not used for long
+  std::size_t free_count_ = 0;
   record* retired_ = nullptr;
   record* current_ = nullptr;  // that whose turn it is, even if it is in again
   serial_numbers numbers_;

@@ -24,8 +24,8 @@ struct child_end {
   int status = 0;  // as waitpid(2) has it, if it has ended
 };
 
-// Looks, and leaves the child to be waited for; `error` is what refused, other than ECHILD. Safe in a signal handler: on
-// every system it is a mere system call.
+// Looks, and leaves the child to be waited for; `error` is what refused, other than ECHILD. Safe in a signal
+// handler: on every system it is a mere system call.
 inline child_state look_at_child(idtype_t type, id_t which, int& error) noexcept {
   siginfo_t info{};  // si_pid stays 0 if there is nothing to report: POSIX, waitid
   int result = 0;

@@ -14,9 +14,11 @@
 #include <cerrno>
 #include <csignal>
 
-// The console's events, which Windows reports to a handler in a thread of its own, as the signals that they are elsewhere.
-// os/signal_handlers.hpp has the same names.
+// The console's events, which Windows reports to a handler in a thread of its own, as the signals that they
+// are elsewhere. os/signal_handlers.hpp has the same names.
 namespace selectors::detail {
+
+class signal_handlers;
 
 struct signal_subscriber {
   // Called by the thread of an event, under the lock.
@@ -31,6 +33,7 @@ struct signal_subscriber {
 
   callback on_signal;
   signal_mask numbers;
+  signal_handlers* home = nullptr;
   signal_subscriber* next = nullptr;
 
  protected:
@@ -43,13 +46,14 @@ class signal_handlers {
  public:
   constexpr signal_handlers() noexcept = default;
 
-  // Windows keeps the handlers in a list and calls the last one first: so each subscriber adds the handler, and takes it
-  // back, and need not know of the others. That is done without the lock, which the handler takes while Windows has a lock
-  // of its own.
+  // Windows keeps the handlers in a list and calls the last one first: so each subscriber adds the handler,
+  // and takes it back, and need not know of the others. That is done without the lock, which the handler
+  // takes while Windows has a lock of its own.
   failure subscribe(signal_subscriber& who) noexcept {
     for (const int number : who.numbers)
       if (number != SIGINT && number != SIGBREAK && number != SIGTERM)
         return failure::system("SetConsoleCtrlHandler", EINVAL);
+    who.home = this;
     ::AcquireSRWLockExclusive(&lock_);
     who.next = first_;
     first_ = &who;
@@ -66,8 +70,9 @@ class signal_handlers {
     ::SetConsoleCtrlHandler(&handle_console_event, FALSE);
   }
 
-  // Whether anybody was there to be told. When the console closes, or the user logs off, Windows ends the process as soon as
-  // its handlers have returned: so this one waits until the subscribers have had their time, and gone.
+  // Whether anybody was there to be told. When the console closes, or the user logs off, Windows ends the
+  // process as soon as its handlers have returned: so this one waits until the subscribers have had their
+  // time, and gone.
   bool report(DWORD event) noexcept {
     const int number = number_of(event);
     ::AcquireSRWLockExclusive(&lock_);

@@ -8,6 +8,8 @@
 #include <selectors/handle.hpp>
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,8 +19,29 @@
 // What the backends of POSIX share.
 namespace selectors::detail {
 
-// F_GETFD fails with EBADF alone, and only for a number that is not open: fcntl(2).
-inline bool is_open_descriptor(native_handle_type handle) noexcept { return ::fcntl(handle, F_GETFD) >= 0; }
+// Whether a number is open, and can ever be ready. F_GETFL fails with EBADF alone, and only for a number that
+// is not open: fcntl(2). What open(2) made with O_PATH is a name of a file, not the file: poll(2) calls it
+// invalid, and epoll_ctl(2) a bad descriptor.
+inline bool is_open_descriptor(native_handle_type handle) noexcept {
+  const int flags = ::fcntl(handle, F_GETFL);
+#if defined(O_PATH)
+  return flags >= 0 && (flags & O_PATH) == 0;
+#else
+  return flags >= 0;
+#endif
+}
+
+// Whether poll(2) calls a file always ready: a regular file, a directory, a disk, and a device that cannot
+// tell (/dev/null). Of a device poll(2) itself has to be asked.
+inline bool is_always_ready_file(native_handle_type handle) noexcept {
+  struct stat about{};
+  if (::fstat(handle, &about) != 0) return false;
+  if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode)) return true;
+  if (!S_ISCHR(about.st_mode)) return false;
+  constexpr short both = POLLIN | POLLOUT;
+  pollfd asked{handle, both, 0};
+  return ::poll(&asked, 1, 0) == 1 && asked.revents == both;
+}
 
 // Closes and forgets. After an error Linux has closed the number nonetheless, and EINTR must not be retried:
 // close(2). errno is kept, since who closes has often just failed.

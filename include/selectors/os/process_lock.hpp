@@ -15,8 +15,8 @@
 
 namespace selectors::detail {
 
-// Waits a moment for another thread. A thread of real-time priority must sleep: sched_yield(2) lets no thread of lower
-// priority run.
+// Waits a moment for another thread. A thread of real-time priority must sleep: sched_yield(2) lets no thread
+// of lower priority run.
 inline void wait_a_moment(int& tries) noexcept {
   constexpr int yields = 100;
   if (++tries < yields) {
@@ -27,9 +27,10 @@ inline void wait_a_moment(int& tries) noexcept {
   ::nanosleep(&pause, nullptr);
 }
 
-// A lock for a few instructions and system calls that never wait. A fork(2) copies it locked if another thread of the
-// parent holds it at that moment, and no such thread exists in the child. So it points to the word of its holder's process
-// (os/fork.hpp), which is zero in every child: a child takes a lock that its parent held.
+// A lock for a few instructions and system calls that never wait. A fork(2) copies it locked if another
+// thread of the parent holds it at that moment, and no such thread exists in the child. So it points to the
+// word of its holder's process (os/fork.hpp), which is zero in every child: a child takes a lock that its
+// parent held.
 class process_lock {
  public:
   constexpr process_lock() noexcept = default;

@@ -18,14 +18,18 @@
 
 // The signal handlers of the library: one function for all signals, and a list of those that it reports to.
 //
-// The handler takes no lock. It walks the list, whose links are atomic, and counts itself in `running_` while it does. A
-// subscriber that leaves is unlinked first, then waits until each count has been seen at zero: a handler that may still
-// know the subscriber counted itself before. There are two counts, and the handlers that come later are sent to the one that
-// is not being waited for, so that a storm of signals does not make anybody wait forever (as in sleepable RCU).
+// The handler takes no lock. It walks the list, whose links are atomic, and counts itself in `running_` while
+// it does. A subscriber that leaves is unlinked first, then waits until each count has been seen at zero: a
+// handler that may still know the subscriber counted itself before. There are two counts, and the handlers
+// that come later are sent to the one that is not being waited for, so that a storm of signals does not make
+// anybody wait forever (as in sleepable RCU).
 //
-// A child process inherits the handlers and the list by fork(2). Its handlers report to nobody, since the subscribers are
-// its parent's, until the child itself subscribes or unsubscribes: then it starts with an empty list.
+// A child process inherits the handlers and the list by fork(2). Its handlers report to nobody, since the
+// subscribers are its parent's, until the child itself subscribes or unsubscribes: then it starts with an
+// empty list.
 namespace selectors::detail {
+
+class signal_handlers;
 
 // One that is reported to, linked into the list while it is subscribed. It must not move meanwhile.
 struct signal_subscriber {
@@ -46,7 +50,8 @@ struct signal_subscriber {
   callback on_signal;
   previous_handler before;
   signal_mask numbers;
-  process_stamp process;  // that subscribed
+  process_stamp process;            // that subscribed
+  signal_handlers* home = nullptr;  // with whom: of the module that did it, whatever module ends it
   std::atomic<signal_subscriber*> next{nullptr};
   signal_subscriber* previous = nullptr;
 
@@ -56,9 +61,9 @@ struct signal_subscriber {
 
 inline void handle_signal(int number, siginfo_t* info, void* context);
 
-// The program's handler may call the one that it has replaced, which is this one, and it this handler is to call. The model
-// makes the variable one that a handler may use in a library that was loaded later, too: its memory is there from the
-// thread's start.
+// The program's handler may call the one that it has replaced, which is this one, and it this handler is to
+// call. The model makes the variable one that a handler may use in a library that was loaded later, too: its
+// memory is there from the thread's start.
 #if SELECTORS_HAS_EPOLL
 [[gnu::tls_model("initial-exec")]]
 #endif
@@ -68,13 +73,15 @@ class signal_handlers {
  public:
   constexpr signal_handlers() noexcept = default;
 
-  // Reports `who.numbers` to `who` from now on: all of them, or none if one cannot be caught (EINVAL, sigaction(2)).
+  // Reports `who.numbers` to `who` from now on: all of them, or none if one cannot be caught (EINVAL,
+  // sigaction(2)).
   failure subscribe(signal_subscriber& who) noexcept {
     for (const int number : who.numbers)
       if (!can_be_caught(number)) return failure::system("sigaction", EINVAL);
     if (const failure failed = who.process.set()) return failed;
     const process_lock_guard guard(lock_);
     start_anew_in_child(who.process);
+    who.home = this;
     link(who);
     signal_mask claimed;
     for (const int number : who.numbers) {
@@ -89,8 +96,8 @@ class signal_handlers {
     return {};
   }
 
-  // Afterwards no handler uses `who`. In a child, what its parent subscribed counts for nothing: its handlers are put back
-  // unless the child itself has subscribed.
+  // Afterwards no handler uses `who`. In a child, what its parent subscribed counts for nothing: its handlers
+  // are put back unless the child itself has subscribed.
   void unsubscribe(signal_subscriber& who) noexcept {
     const int kept = errno;
     {
@@ -140,8 +147,8 @@ class signal_handlers {
     std::atomic<void (*)(int, siginfo_t*, void*)> with_info{nullptr};
   };
 
-  // The kernel refuses SIGKILL and SIGSTOP: sigaction(2). A handler of the others returns into the instruction that failed,
-  // which fails again.
+  // The kernel refuses SIGKILL and SIGSTOP: sigaction(2). A handler of the others returns into the
+  // instruction that failed, which fails again.
   static bool can_be_caught(int number) noexcept {
     for (const int never : {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL})
       if (number == never) return false;
@@ -160,7 +167,8 @@ class signal_handlers {
 
   bool has_subscribers_of_this_process() const noexcept { return processes_[process_.load()].is_current(); }
 
-  // The handler, which another thread of the child may be running, looks at one stamp while the other is written.
+  // The handler, which another thread of the child may be running, looks at one stamp while the other is
+  // written.
   void start_anew_in_child(const process_stamp& own) noexcept {
     if (has_subscribers_of_this_process()) return;
     first_.store(nullptr);
@@ -224,7 +232,8 @@ class signal_handlers {
       install(which, number, false);
   }
 
-  // What the program has set meanwhile stays. The handlers to call besides are kept for a signal that is being delivered.
+  // What the program has set meanwhile stays. The handlers to call besides are kept for a signal that is
+  // being delivered.
   void put_back(int number) noexcept {
     entry& which = entries_[number];
     if (which.is_installed && is_installed_still(number)) ::sigaction(number, &which.before, nullptr);
@@ -253,8 +262,8 @@ class signal_handlers {
     which.with_info.store(is_called && takes_info ? before.sa_sigaction : nullptr);
   }
 
-  // As the program has it: whether its system calls start again, and whether it hears of stopped children. Of SIGCHLD:
-  // where it is ignored, children leave no zombies, and so it stays (POSIX, sigaction).
+  // As the program has it: whether its system calls start again, and whether it hears of stopped children. Of
+  // SIGCHLD: where it is ignored, children leave no zombies, and so it stays (POSIX, sigaction).
   static int flags_beside(const struct sigaction& before) noexcept {
     const bool is_ignored = (before.sa_flags & SA_SIGINFO) == 0 && before.sa_handler == SIG_IGN;
     const int waits = (before.sa_flags & SA_NOCLDWAIT) | (is_ignored ? SA_NOCLDWAIT : 0);

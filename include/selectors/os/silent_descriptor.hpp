@@ -18,8 +18,9 @@
 
 namespace selectors::detail {
 
-// A descriptor that is never readable: an eventfd(2) that nobody notifies. There is one in the process while somebody holds
-// it, so that putting it over another number needs no free descriptor, and works when all are in use.
+// A descriptor that is never readable: an eventfd(2) that nobody notifies. There is one in the process while
+// somebody holds it, so that putting it over another number needs no free descriptor, and works when all are
+// in use.
 class silent_descriptor {
  public:
   constexpr silent_descriptor() noexcept = default;

@@ -32,6 +32,8 @@ struct kevent {
 #define EV_EOF 0x8000U
 #define EV_ERROR 0x4000U
 
+#define NOTE_LOWAT 0x0001U
+
 typedef size_t kqueue_double_count;
 
 #else
@@ -49,6 +51,7 @@ struct kevent {
 
 #define EVFILT_READ (-1)
 #define EVFILT_WRITE (-2)
+#define EVFILT_USER (-10)
 #define EVFILT_EXCEPT (-15)
 
 #define EV_ADD 0x0001
@@ -61,6 +64,7 @@ struct kevent {
 #define EV_EOF 0x8000
 #define EV_ERROR 0x4000
 
+#define NOTE_LOWAT 0x00000001
 #define NOTE_OOB 0x00000002
 
 typedef int kqueue_double_count;

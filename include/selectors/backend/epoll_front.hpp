@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/config.hpp>
+
+#if SELECTORS_HAS_EPOLL
+
+#include <selectors/error.hpp>
+#include <selectors/handle.hpp>
+#include <selectors/os/owned_descriptor.hpp>
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <utility>
+
+namespace selectors::detail {
+
+// A close-on-exec epoll(7) object. epoll_create1(2) is Linux 2.6.27's; a sandbox may know the older call
+// alone.
+inline failure make_epoll(owned_descriptor& made) noexcept {
+  int fresh = ::epoll_create1(EPOLL_CLOEXEC);
+  if (fresh < 0 && (errno == ENOSYS || errno == EPERM || errno == EACCES)) {
+    fresh = ::epoll_create(1);
+    if (fresh >= 0) ::fcntl(fresh, F_SETFD, FD_CLOEXEC);
+  }
+  if (fresh < 0) return failure::system("epoll_create1", errno);
+  made = owned_descriptor(fresh);
+  return {};
+}
+
+// Lets `outer` watch `inner` for read, level or edge. Zero or an errno.
+inline int nest_epoll(int operation, int outer, int inner, std::uint32_t trigger, void* token) noexcept {
+  epoll_event watched{};
+  watched.events = EPOLLIN | trigger;
+  watched.data.ptr = token;
+  return ::epoll_ctl(outer, operation, inner, &watched) == 0 ? 0 : errno;
+}
+
+// What EPIOCSPARAMS sets (ioctl_eventpoll(2), Linux 6.9): how long a wait polls the network devices itself.
+inline void copy_busy_polling(int from, int to) noexcept {
+  struct {
+    std::uint32_t microseconds;
+    std::uint16_t budget;
+    std::uint8_t is_preferred;
+    std::uint8_t padding;
+  } parameters{};
+  const int kept = errno;
+  if (::ioctl(from, _IOR(0x8A, 0x02, decltype(parameters)), &parameters) == 0 &&
+      (parameters.microseconds != 0 || parameters.budget != 0 || parameters.is_preferred != 0))
+    (void)::ioctl(to, _IOW(0x8A, 0x01, decltype(parameters)), &parameters);
+  errno = kept;
+}
+
+// The object that others watch when a selector is nested in another loop: an epoll(7) object in front of the
+// one that the selector waits for, so that this one can be replaced. It is readable when that is, and when
+// the selector says that it has work of its own, by a descriptor that is always readable.
+class epoll_front {
+ public:
+  explicit operator bool() const noexcept { return static_cast<bool>(front_); }
+  native_handle_type get() const noexcept { return front_.get(); }
+
+  failure make(int inner) noexcept {
+    epoll_front fresh;
+    if (const failure failed = make_epoll(fresh.front_)) return failed;
+    if (const failure failed = fresh.make_readable()) return failed;
+    if (const int error = nest_epoll(EPOLL_CTL_ADD, fresh.get(), inner, 0, nullptr))
+      return failure::system("epoll_ctl", error);
+    *this = std::move(fresh);
+    return {};
+  }
+
+  // In a child the object is its parent's: it gets its own, on the same number if it can.
+  failure remake(int inner) noexcept {
+    epoll_front fresh;
+    if (const failure failed = fresh.make(inner)) return failed;
+    if (front_.is_intact()) copy_busy_polling(get(), fresh.get());
+    front_.replace(std::move(fresh.front_));
+    readable_ = std::move(fresh.readable_);
+    is_ready_ = false;
+    return {};
+  }
+
+  // Watches `fresh` from now on. On failure it watches what it did.
+  failure exchange(int inner, int fresh) noexcept {
+    if (!front_) return {};
+    if (const int error = nest_epoll(EPOLL_CTL_ADD, get(), fresh, 0, nullptr))
+      return failure::system("epoll_ctl", error);
+    // Not by closing it: a child process may have it open.
+    (void)nest_epoll(EPOLL_CTL_DEL, get(), inner, 0, nullptr);
+    return {};
+  }
+
+  // Readable or not, beside what the inner object says. One system call for a change.
+  void signal(bool is_ready) noexcept {
+    if (is_ready == is_ready_) return;
+    const int operation = is_ready ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
+    if (nest_epoll(operation, get(), readable_.get(), 0, nullptr) == 0 || !is_ready) is_ready_ = is_ready;
+  }
+
+  void close() noexcept {
+    front_.close();
+    readable_.close();
+    is_ready_ = false;
+  }
+
+ private:
+  // An eventfd(2) that nobody resets; where that is refused, a pipe(2) at its end.
+  failure make_readable() noexcept {
+    int fresh = ::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fresh < 0) {
+      int ends[2];
+      if (::pipe(ends) != 0) return failure::system("pipe", errno);
+      ::close(ends[1]);
+      fresh = ends[0];
+      ::fcntl(fresh, F_SETFD, FD_CLOEXEC);
+    }
+    readable_ = owned_descriptor(fresh);
+    return {};
+  }
+
+  owned_descriptor front_;
+  owned_descriptor readable_;
+  bool is_ready_ = false;
+};
+
+}  // namespace selectors::detail
+
+#endif

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/config.hpp>
+
+#if SELECTORS_HAS_EPOLL
+
+#include <selectors/detail/buffer.hpp>
+#include <selectors/handle.hpp>
+#include <selectors/os/owned_descriptor.hpp>
+#include <selectors/registration.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace selectors::detail {
+
+// A set of descriptor numbers, as bits.
+class number_set {
+ public:
+  [[nodiscard]] bool reserve(native_handle_type highest) noexcept {
+    return words_.reserve(index(highest) + 1);
+  }
+  bool contains(native_handle_type number) const noexcept {
+    return index(number) < words_.capacity() && (words_[index(number)] & mask(number)) != 0;
+  }
+  void insert(native_handle_type number) noexcept { words_[index(number)] |= mask(number); }
+  void erase(native_handle_type number) noexcept { words_[index(number)] &= ~mask(number); }
+  void clear() noexcept {
+    for (std::size_t i = 0; i != words_.capacity(); ++i) words_[i] = 0;
+  }
+
+ private:
+  static std::size_t index(native_handle_type number) noexcept {
+    return static_cast<std::size_t>(number) / 64;
+  }
+  static std::uint64_t mask(native_handle_type number) noexcept {
+    return std::uint64_t{1} << (static_cast<unsigned>(number) % 64);
+  }
+
+  buffer<std::uint64_t> words_;
+};
+
+// One epoll(7) object and what may have leaked in it: registrations whose descriptor was closed before they
+// were removed. If a duplicate keeps the file open the object still watches it, and nothing removes it.
+struct epoll_object {
+  owned_descriptor descriptor;
+  std::uint32_t id = 0;     // of this object alone: its registrations have it in their slot
+  std::size_t watched = 0;  // registrations that are not leaked
+  std::size_t aliased = 0;  // of those: their number leaked here before
+  std::size_t leaks = 0;    // registrations that may be leaked
+  number_set leaked;        // their numbers
+
+  explicit operator bool() const noexcept { return static_cast<bool>(descriptor); }
+
+  void attach(registration& r) noexcept {
+    r.attached = true;
+    r.slot = id;
+    r.aliased = leaks != 0 && leaked.contains(r.handle);
+    ++watched;
+    if (r.aliased) ++aliased;
+  }
+  void detach(registration& r) noexcept {
+    --watched;
+    if (r.aliased) --aliased;
+    r.attached = r.aliased = false;
+  }
+  void note_leak(native_handle_type number) noexcept {
+    leaked.insert(number);
+    ++leaks;
+  }
+
+  // Goes on with a fresh object, in which nothing is watched or leaked; or with none.
+  void restart(owned_descriptor&& fresh, std::uint32_t fresh_id) noexcept {
+    descriptor.close();
+    descriptor = std::move(fresh);
+    id = fresh_id;
+    watched = aliased = 0;
+    if (std::exchange(leaks, 0) != 0) leaked.clear();
+  }
+};
+
+}  // namespace selectors::detail
+
+#endif

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <selectors/config.hpp>
+
+#if SELECTORS_HAS_KQUEUE
+
+#include <selectors/backend/concept.hpp>
+#include <selectors/backend/select_posix.hpp>
+#include <selectors/error.hpp>
+#include <selectors/event.hpp>
+#include <selectors/handle.hpp>
+#include <selectors/registration.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <utility>
+
+namespace selectors::detail {
+
+// The descriptors that a kqueue refuses or reports wrongly though poll(2) and select(2) do not: macOS's /dev/tty, the
+// pipes that have hung up already, NetBSD's FIFOs. They are watched by select(2), since macOS's poll(2) refuses its
+// terminals too; and only while there are any is the queue, which is selectable itself, watched beside them.
+class kqueue_aside {
+ public:
+  using entry = select_backend::entry;
+
+  kqueue_aside() noexcept = default;
+  kqueue_aside(kqueue_aside&& other) noexcept { *this = std::move(other); }
+  kqueue_aside& operator=(kqueue_aside&& other) noexcept {
+    std::swap(select_, other.select_);
+    std::swap(size_, other.size_);
+    std::swap(room_, other.room_);
+    return *this;
+  }
+
+  bool empty() const noexcept { return size_ == 0; }
+
+  // Room for a number and the queue's, and as many entries as there can be descriptors up to them.
+  bool has_room(native_handle_type handle) const noexcept { return handle < room_; }
+  failure reserve(native_handle_type handle, native_handle_type queue) noexcept {
+    const native_handle_type highest = handle < queue ? queue : handle;
+    if (has_room(highest)) return {};
+    if (const failure failed = select_.reserve(static_cast<std::size_t>(highest) + 1, 0, highest))
+      return failed;
+    room_ = highest + 1;
+    return {};
+  }
+
+  // Watched for what is requested of it; and for `read` too, which is how select(2) reports the end of a pipe.
+  void add(registration& r, bool for_end) noexcept {
+    (void)select_.add(r);  // which cannot fail
+    if (for_end) watch(r, r.interest.events | event::read);
+    ++size_;
+  }
+  void remove(registration& r) noexcept {
+    (void)select_.remove(r);
+    --size_;
+  }
+  // Nothing more is reported of it until it is added again.
+  void silence(const registration& r) noexcept { watch(r, {}); }
+  void clear() noexcept {
+    select_.close();
+    size_ = 0;
+  }
+
+  // Waits for them and for the queue. Calls `visit(entry)` for each of them that is ready; returns how many entries
+  // there were, with the queue's, or -1 and errno.
+  template <class Visit>
+  int wait(native_handle_type queue, std::chrono::nanoseconds timeout, Visit visit) noexcept {
+    registration itself;
+    itself.handle = queue;
+    itself.interest.events = event::read;
+    (void)select_.add(itself);
+    const int count = select_.wait(timeout);
+    (void)select_.remove(itself);
+    for (int i = 0; i < count; ++i) {
+      const entry& one = select_.entries()[i];
+      if (one.token != &itself) visit(one);
+    }
+    return count;
+  }
+
+ private:
+  void watch(const registration& r, event_mask events) noexcept {
+    registration changed = r;
+    changed.interest.events = events;
+    (void)select_.modify(changed, r.interest);
+  }
+
+  select_backend select_;
+  std::size_t size_ = 0;
+  native_handle_type room_ = 0;
+};
+
+}  // namespace selectors::detail
+
+#endif
