@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// A thread for each core, each with a selector and a listening socket of its own (SO_REUSEPORT, socket(7)): they share
-// nothing while they serve. The kernel deals connections out by a hash, and so unevenly: a thread that has more clients
-// than another hands new ones over, by the other's mailbox.
+// A thread for each core, each with a selector and a listening socket of its own (SO_REUSEPORT, socket(7)):
+// they share nothing while they serve. The kernel deals connections out by a hash, and so unevenly: a thread
+// that has more clients than another hands new ones over, by the other's mailbox.
 
 #include "net.hpp"
 

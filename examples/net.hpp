@@ -31,7 +31,7 @@
 
 namespace net {
 
-// ---- sockets: owned, non-blocking, close-on-exec ------------------------------------------------------------------
+// ---- sockets: owned, non-blocking, close-on-exec ----------------------------------------------------------
 
 class socket {
  public:
@@ -117,7 +117,7 @@ inline void reset_when_closed(const socket& which) noexcept {
 // No more is sent; what the peer sends can still be received.
 inline void finish_sending(const socket& to) noexcept { ::shutdown(to.native_handle(), os::sending_side); }
 
-// ---- addresses ----------------------------------------------------------------------------------------------------
+// ---- addresses --------------------------------------------------------------------------------------------
 
 inline std::string name_of(const sockaddr_storage& address, socklen_t size) {
   char host[NI_MAXHOST], port[NI_MAXSERV];
@@ -175,15 +175,16 @@ inline socket listen(const std::string& host, const std::string& port,
   throw std::system_error(refused.second, std::system_category(), refused.first + " " + host + ":" + port);
 }
 
-// A listening socket in a selector. While accept(2) fails for a reason that stays (no descriptor, no memory, a
-// sandbox), the connection stays in the queue and the socket stays readable: accepting is paused for a moment, or
-// the loop would spin.
+// A listening socket in a selector. While accept(2) fails for a reason that stays (no descriptor, no memory,
+// a sandbox), the connection stays in the queue and the socket stays readable: accepting is paused for a
+// moment, or the loop would spin.
 class acceptor {
  public:
   explicit acceptor(socket listening) : socket_(std::move(listening)) {}
   os::handle native_handle() const noexcept { return socket_.native_handle(); }
 
-  // Calls `welcome(socket, name)` for up to 16 waiting connections. One for which there is no memory is closed.
+  // Calls `welcome(socket, name)` for up to 16 waiting connections. One for which there is no memory is
+  // closed.
   template <class Selector, class Welcome>
   void accept_some(Selector& sel, Welcome welcome) {
     for (int i = 0; i != 16; ++i) {
@@ -229,7 +230,7 @@ class acceptor {
   std::chrono::steady_clock::time_point resume_at_ = never;
 };
 
-// ---- the program --------------------------------------------------------------------------------------------------
+// ---- the program ------------------------------------------------------------------------------------------
 
 // Whoever started the program may wait for this line, so a line that cannot be written is an error.
 inline void print(const std::string& text) {
@@ -244,8 +245,8 @@ void announce(const Socket& listening) {
   print("listening on " + local_name(listening) + "\n");
 }
 
-// The main function of a server: `serve(backend*, listening socket, options)` until a signal, or without the socket if it
-// listens in its own way.
+// The main function of a server: `serve(backend*, listening socket, options)` until a signal, or without the
+// socket if it listens in its own way.
 template <class Serve>
 int run(std::string_view program, int argc, char** argv, Serve serve, const extra_option& extra = {}) {
   try {

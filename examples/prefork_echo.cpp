@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Processes that share a listening socket. The parent prepares a selector; each child makes it its own by `reopen`, and
-// serves. `exclusive` has the kernel wake one child for a new client, not all of them. A child that dies is replaced; the
-// others, and their clients, notice nothing.
+// Processes that share a listening socket. The parent prepares a selector; each child makes it its own by
+// `reopen`, and serves. `exclusive` has the kernel wake one child for a new client, not all of them. A child
+// that dies is replaced; the others, and their clients, notice nothing.
 
 #include "net.hpp"
 
@@ -146,7 +146,8 @@ class parent {
       if (auto& exit = key.data().exit) exit->kill(SIGKILL);
   }
 
-  // In the child, which never returns. A signal that arrives here reaches nobody: the parent decides when to end.
+  // In the child, which never returns. A signal that arrives here reaches nobody: the parent decides when to
+  // end.
   [[noreturn]] void serve() {
     int code = 0;
     try {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Forwards TCP connections: what a client sends goes to the target, and the other way round. Each direction has a
-// bounded buffer and an end of its own: a side that sends no more can still receive. A reset is passed on as a reset,
-// so that nobody takes a part for the whole.
+// Forwards TCP connections: what a client sends goes to the target, and the other way round. Each direction
+// has a bounded buffer and an end of its own: a side that sends no more can still receive. A reset is passed
+// on as a reset, so that nobody takes a part for the whole.
 
 #include "net.hpp"
 

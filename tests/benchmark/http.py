@@ -28,9 +28,10 @@ options = arguments.parse_args()
 NGINX = """worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/log;
 events {{ worker_connections 4096; }}
 http {{ access_log off; keepalive_requests 1000000;
-  client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder}; uwsgi_temp_path {folder};
-  scgi_temp_path {folder};
-  server {{ listen 127.0.0.1:{port}; location /hello {{ default_type text/plain; return 200 "Hello, world!\\n"; }} }} }}
+  client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+  uwsgi_temp_path {folder}; scgi_temp_path {folder};
+  server {{ listen 127.0.0.1:{port};
+    location /hello {{ default_type text/plain; return 200 "Hello, world!\\n"; }} }} }}
 """
 
 
@@ -77,12 +78,21 @@ class Nginx(Server):
 def measure(server, connections):
     """Requests a second, and microseconds of processor time for each."""
     before = server.cpu()
-    command = [options.wrk, "-t1", f"-c{connections}", f"-d{options.seconds}", f"http://127.0.0.1:{server.port}/hello"]
+    command = [
+        options.wrk,
+        "-t1",
+        f"-c{connections}",
+        f"-d{options.seconds}",
+        f"http://127.0.0.1:{server.port}/hello",
+    ]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in said or "Socket errors" in said:
         raise SystemExit(f"{server.name}:\n{said}")
     requests = int(re.search(r"(\d+) requests in", said).group(1))
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", said).group(1)), 1e6 * (server.cpu() - before) / requests
+    return (
+        float(re.search(r"Requests/sec:\s+([\d.]+)", said).group(1)),
+        1e6 * (server.cpu() - before) / requests,
+    )
 
 
 servers = [Server(program) for program in options.programs]
@@ -98,7 +108,11 @@ try:
         for name, measured in results.items():
             rate, cost = (statistics.median(column) for column in zip(*measured))
             costs = sorted(cost for _, cost in measured)
-            print(f"| {connections:,} | {name} | {rate:,.0f} | {cost:.1f} µs ({costs[0]:.1f}–{costs[-1]:.1f}) |", flush=True)
+            print(
+                f"| {connections:,} | {name} | {rate:,.0f} "
+                f"| {cost:.1f} µs ({costs[0]:.1f}–{costs[-1]:.1f}) |",
+                flush=True,
+            )
 finally:
     for server in servers:
         server.end()

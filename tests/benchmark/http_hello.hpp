@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// What the HTTP peers of examples/http_server.cpp have in common: they read a request with the same parser and answer with
-// the same bytes. They have no deadlines, no limits and no graceful end: less than what they are compared with.
+// What the HTTP peers of examples/http_server.cpp have in common: they read a request with the same parser
+// and answer with the same bytes. They have no deadlines, no limits and no graceful end: less than what they
+// are compared with.
 
 #include "../../examples/http_request.hpp"
 

@@ -103,7 +103,9 @@ class Proxy(driver.ServerTest):
 
     def test_the_next_address_is_tried(self):
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            addresses = {address[4][0] for address in socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)}
+            addresses = {
+                address[4][0] for address in socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)
+            }
             if len(addresses) < 2:
                 self.skipTest("localhost has one address here")
             command_to("localhost:%d" % listening.getsockname()[1])
