@@ -171,7 +171,7 @@ class Proxy(driver.ServerTest):
             self.skipTest("this backend does not report a hang-up by itself")
         go_on = threading.Event()
         self.addCleanup(go_on.set)
-        client = self.between(lambda peer: go_on.wait(PATIENCE))
+        client = self.between(lambda peer: go_on.wait(3 * PATIENCE))
         client.fill()
         open_before = self.running.descriptors()
         self.assert_idle(self.running)
