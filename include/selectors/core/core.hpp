@@ -250,6 +250,7 @@ class core {
   }
   void note_stale(const record& r) noexcept;
   failure heal() noexcept;
+  failure make_room() noexcept;
   void forget_leaks() noexcept;
   void attach(record& r) noexcept;
   void attach_all() noexcept;
