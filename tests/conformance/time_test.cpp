@@ -74,7 +74,6 @@ void expect_until(Selector& sel) {
   CHECK(Clock::now() >= until);
   CHECK(steady_clock::now() - start < 10s);
   CHECK(sel.select_until(Clock::now() - std::chrono::seconds(1)).empty());
-  // Not time_point_cast: before the epoch it rounds to a later time.
   CHECK(sel.select_until(std::chrono::floor<std::chrono::hours>(until)).empty());
   CHECK(steady_clock::now() - start < 10s);
 }

@@ -24,7 +24,8 @@ SELECTORS_NOINLINE failure core<Backend>::reserve(native_handle_type handle) noe
   if (!state_.keys.has_room(handle) && !Backend::is_open(handle)) return failure::not_open();
   if (!state_.nodes.reserve_one(type_->layout) || !state_.keys.reserve(handle)) return failure::memory();
   // The entries may move while a loop goes over them.
-  const bool is_looping = state_.cursor != state_.end;
+  const bool is_looping = state_.cursor != nullptr;
+  const entry* const before = state_.backend.entries();
   const auto reached = is_looping ? state_.cursor - state_.backend.entries() : 0;
   const auto used = is_looping ? state_.end - state_.backend.entries() : 0;
   const std::size_t count = state_.nodes.taken() + 2;  // the new one, and the mark at the end of a loop
@@ -32,6 +33,7 @@ SELECTORS_NOINLINE failure core<Backend>::reserve(native_handle_type handle) noe
   if (is_looping) {
     state_.cursor = state_.backend.entries() + reached;
     state_.end = state_.backend.entries() + used;
+    if (before != state_.backend.entries()) ++epoch_;  // so the loop looks for its new place
   }
   return failed;
 }
@@ -212,6 +214,7 @@ template <selector_backend Backend>
 inline void core<Backend>::set_slow_path_mask(record& r) noexcept {
   const bool is_fast = r.attached && !r.marked && r.interest.mode != trigger::oneshot;
   r.slow_path_mask = static_cast<std::uint16_t>(is_fast ? ~mask_bits::of(r.interest.events) : all_bits);
+  forget_first();
 }
 
 // The kernel no longer watches it; the next select reports that once, as an error.
@@ -219,6 +222,7 @@ template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::mark_failed(record& r) noexcept {
   r.armed = r.failed = true;
   r.slow_path_mask = all_bits;
+  forget_first();
   add_self_reported(r);
 }
 
@@ -227,6 +231,7 @@ template <selector_backend Backend>
 SELECTORS_NOINLINE void core<Backend>::detach(record& r) noexcept {
   r.slow_path_mask = all_bits;
   r.armed = r.failed = false;
+  forget_first();
   if (!r.attached || !is_of_this_process()) return;
   if (!state_.backend.remove(r)) {
     r.leaked = true;
