@@ -266,6 +266,7 @@ class core {
   int gather(int found) noexcept;
   bool begin_loop(int found) noexcept;
   void watch_loop(int found) noexcept;
+  outcome time_out() noexcept;
   outcome fail(failure why) noexcept;
 
   const key_vtable* type_;

@@ -84,7 +84,7 @@ SELECTORS_COLD outcome core<Backend>::finish_wait(int found, nanoseconds timeout
   if (has_next()) return outcome::ready;
   add_work(leaks_suspected);
   if (begin_loop(gather(found))) return outcome::ready;
-  return timeout == nanoseconds::zero() ? outcome::timed_out : wait_slow(timeout);
+  return timeout == nanoseconds::zero() ? time_out() : wait_slow(timeout);
 }
 
 template <selector_backend Backend>
@@ -115,10 +115,7 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
       return error == EINTR ? outcome::interrupted : fail(failure::system(Backend::wait_call, error));
     }
     if (begin_loop(gather(found))) return outcome::ready;
-    if (found == 0 || left == nanoseconds::zero()) {
-      signal(has_own_work());
-      return outcome::timed_out;
-    }
+    if (found == 0 || left == nanoseconds::zero()) return time_out();
     if (!std::exchange(reads_clock, true)) {
       add_work(leaks_suspected);
       end = deadline(left);
@@ -127,11 +124,20 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
   }
 }
 
+// What was found to be leaked must not keep those awake who watch the native handle, once a select has looked.
+template <selector_backend Backend>
+SELECTORS_COLD outcome core<Backend>::time_out() noexcept {
+  if (has_work(heal_wanted))
+    if (const failure failed = heal()) return fail(failed);
+  signal(has_own_work());
+  return outcome::timed_out;
+}
+
 // What a wait found, without what is leaked, and with what the selector reports itself.
 template <selector_backend Backend>
 SELECTORS_COLD int core<Backend>::gather(int found) noexcept {
   if constexpr (finds_leaks) {
-    if (has_work(leaks_suspected)) {
+    if (may_have_leaks() || has_work(leaks_suspected)) {
       found = state_.backend.drop_leaked(found, [this] { count(statistic::stale); });
       if (state_.backend.wants_isolation()) add_work(heal_wanted);
       if (state_.backend.wants_full_heal()) add_work(heal_wanted | full_heal_wanted);
