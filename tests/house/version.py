@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSL-1.0
+"""Checks that the version is written once, and that every header opens its namespace by that version:
+`version.py PROJECT_DIRECTORY`."""
+
+import pathlib
+import re
+import sys
+
+HEADER = "include/selectors/version.hpp"
+INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<selectors/([^>]+)>", re.M)
+PLAIN = re.compile(r"^[ \t]*(?:inline )?namespace selectors\b(?!.*=).*\{", re.M)
+
+
+def version_of(text):
+    """The version of version.hpp as text, such as 0.2.0."""
+    return ".".join(
+        re.search(rf"^#define SELECTORS_VERSION_{part} (\d+)$", text, re.M)[1]
+        for part in ("MAJOR", "MINOR", "PATCH")
+    )
+
+
+def reaches(file, target, headers, seen=()):
+    """Whether a header includes another, by itself or through those that it includes."""
+    return file == target or any(
+        other in headers and other not in seen and reaches(other, target, headers, (*seen, file))
+        for other in INCLUDE.findall(headers[file])
+    )
+
+
+def complaints(headers, changelog):
+    """HEADERS: {name: text}, of include/selectors; CHANGELOG: the text of .github/CHANGELOG.md."""
+    version = version_of(headers["version.hpp"])
+    found = []
+    for name, text in headers.items():
+        if PLAIN.search(text):
+            found.append(f"{name} opens namespace selectors itself: write namespace SELECTORS_NAMESPACE")
+        if "namespace SELECTORS_NAMESPACE" in text and not reaches(name, "version.hpp", headers):
+            found.append(f"{name} does not include version.hpp, which defines SELECTORS_NAMESPACE")
+        if name != "version.hpp" and re.search(rf"\b(v{version.replace('.', '_')}|{re.escape(version)})\b", text):
+            found.append(f"{name} writes the version itself")
+    newest = re.search(r"^## (\d+\.\d+\.\d+)", changelog, re.M)
+    if not newest or newest[1] != version:
+        found.append(f"the newest version in .github/CHANGELOG.md is not {version}")
+    return found
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    directory = root / "include/selectors"
+    headers = {
+        str(path.relative_to(directory)): path.read_text() for path in sorted(directory.rglob("*.hpp"))
+    }
+    found = complaints(headers, (root / ".github/CHANGELOG.md").read_text())
+    print(*found, sep="\n")
+    print(f"{version_of(headers['version.hpp'])}: {len(headers)} headers, {len(found)} complaints")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
