@@ -6,6 +6,7 @@
 #include <selectors/core/loop.hpp>
 #include <selectors/event.hpp>
 #include <selectors/key.hpp>
+#include <selectors/registration.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -32,7 +33,10 @@ class ready_range {
       return {key_access::key_of<selector_key<Data>>(*reached_.key_record), mask_bits::mask(reached_.events)};
     }
     SELECTORS_ALWAYS_INLINE iterator& operator++() noexcept {
-      reached_ = epoch_ == core_->epoch() ? core_->next() : reached();
+      if (epoch_ == core_->epoch()) [[likely]]
+        reach();
+      else
+        take_step(core_->next_after(epoch_));
       return *this;
     }
     void operator++(int) noexcept { ++*this; }
@@ -42,11 +46,45 @@ class ready_range {
 
    private:
     friend class ready_range;
+    using entry = typename Backend::entry;
+
     iterator(core<Backend>* from, std::uint64_t epoch) noexcept : core_(from), epoch_(epoch) {
-      if (core_ != nullptr) ++*this;
+      if (core_ == nullptr) return;
+      if (epoch_ == core_->epoch()) [[likely]] {
+        next_ = core_->cursor();
+        end_ = core_->end();
+        reach();
+      } else {
+        take_step(core_->next_after(epoch_));
+      }
+    }
+
+    // The next entry that has something left to report. What is seldom done gets values, not this iterator:
+    // its members stay in registers.
+    SELECTORS_ALWAYS_INLINE void reach() noexcept {
+      if (next_ == end_) {
+        core_->finish_loop();
+        reached_.key_record = nullptr;
+        return;
+      }
+      auto* const r = static_cast<record*>(Backend::token(*next_));
+      const event_bits bits = Backend::bits(*next_);
+      if ((bits & r->slow_path_mask) != 0) [[unlikely]]
+        return take_step(core_->next_slow());
+      core_->set_cursor(++next_);
+      core_->count_reached();
+      reached_ = {r, bits};
+    }
+    void take_step(const loop_step<entry>& step) noexcept {
+      reached_ = step.result;
+      next_ = step.next;
+      end_ = step.end;
+      epoch_ = step.epoch;
     }
 
     core<Backend>* core_ = nullptr;
+    const entry* next_ = nullptr;
+    const entry* end_ = nullptr;
     std::uint64_t epoch_ = 0;
     reached reached_;
   };
@@ -62,7 +100,7 @@ class ready_range {
 
   /// Whether no entry is left to reach. Looks without reaching one; linear in the entries that are stale.
   [[nodiscard]] bool empty() const noexcept {
-    return core_ == nullptr || epoch_ != core_->epoch() || !core_->has_next();
+    return core_ == nullptr || !core_->is_running(epoch_) || !core_->has_next();
   }
 
   /// Whether a signal ended this wait; the range is empty then.

@@ -40,6 +40,15 @@ struct reached {
   event_bits events = 0;
 };
 
+// A step of the loop on its slow path, and where the loop goes on.
+template <class Entry>
+struct loop_step {
+  reached result;
+  const Entry* next = nullptr;
+  const Entry* end = nullptr;
+  std::uint64_t epoch = 0;
+};
+
 enum class outcome : std::uint8_t { ready, timed_out, interrupted, failed };
 
 // Everything of a selector that does not depend on the type of its data: the keys, the rules of what is
@@ -79,8 +88,23 @@ class core {
     return fail(is_of_this_process() ? failure(errc::invalid_timeout) : usable());
   }
   std::uint64_t epoch() const noexcept { return epoch_; }
+
+  // A loop keeps its place in registers, and here: behind the entry that was reached last, or null.
+  const entry* cursor() const noexcept { return state_.cursor; }
+  const entry* end() const noexcept { return state_.end; }
+  void set_cursor(const entry* next) noexcept { state_.cursor = next; }
+  // Whether the loop that began at `epoch` is still the one that runs. It is, at another place in memory, if
+  // only the epoch differs because the entries have moved.
+  bool is_running(std::uint64_t epoch) const noexcept {
+    return epoch >= loop_epoch_ && state_.cursor != nullptr;
+  }
   bool has_next() const noexcept;
-  reached next() noexcept;
+  void count_reached() noexcept { count(statistic::reached); }
+  void finish_loop() noexcept { state_.cursor = state_.end = nullptr; }
+  // From the entry at the cursor on.
+  loop_step<entry> next_slow() noexcept;
+  // Of a loop that remembers another epoch: the entries have moved, or it has ended.
+  loop_step<entry> next_after(std::uint64_t epoch) noexcept;
 
   const handle_table& keys() const noexcept { return state_.keys; }
   std::size_t size() const noexcept { return state_.size; }
@@ -119,7 +143,7 @@ class core {
     Backend backend;
     handle_table keys;
     pool nodes;
-    const entry* cursor = nullptr;  // what the loop reaches next
+    const entry* cursor = nullptr;  // what the loop reaches next; null if there is no loop
     const entry* end = nullptr;
     record_list constructing;   // their data is being constructed
     record_list retired;        // unregistered; their data lives until the next select
@@ -129,6 +153,7 @@ class core {
     std::size_t quarantined = 0;
     std::size_t ghosts = 0;  // reports of what is leaked, since the last heal
     process_stamp stamp;     // the process it belongs to; empty when it is closed
+    process_stamp gate;      // the same while no work is pending, else empty: one load tells both
     std::uint8_t pending_work = 0;
     bool inherited = false;  // came here by being assigned over
   };
@@ -137,15 +162,23 @@ class core {
   bool has_work(unsigned bits) const noexcept { return (state_.pending_work & bits) != 0; }
   void add_work(unsigned bits) const noexcept {
     state_.pending_work = static_cast<std::uint8_t>(state_.pending_work | bits);
+    state_.gate.clear();
   }
   void remove_work(unsigned bits) noexcept {
     state_.pending_work = static_cast<std::uint8_t>(state_.pending_work & ~bits);
+    set_gate();
+  }
+  void set_gate() noexcept {
+    if (state_.pending_work == 0)
+      state_.gate = state_.stamp;
+    else
+      state_.gate.clear();
   }
   void count([[maybe_unused]] statistic what) noexcept {
     if constexpr (requires { state_.backend.count(what); }) state_.backend.count(what);
   }
   void end_loop() noexcept {
-    ++epoch_;
+    loop_epoch_ = ++epoch_;
     state_.cursor = state_.end = nullptr;
   }
 
@@ -219,12 +252,12 @@ class core {
   bool begin_loop(int found) noexcept;
   void watch_loop(int found) noexcept;
   outcome fail(failure why) noexcept;
-  reached next_slow() noexcept;
 
   const key_vtable* type_;
   failure why_;
-  std::uint64_t epoch_ = 0;  // ends outstanding loops; stays with the object, and only grows
-  mutable state state_;      // what `native_handle` makes when it is first asked for is in it
+  std::uint64_t epoch_ = 0;       // what outstanding loops remember; stays with the object, and only grows
+  std::uint64_t loop_epoch_ = 0;  // loops that remember an earlier one have ended
+  mutable state state_;           // what `native_handle` makes when it is first asked for is in it
 };
 
 // ---- opening and closing ----------------------------------------------------------------------------------
@@ -235,6 +268,7 @@ SELECTORS_NOINLINE failure core<Backend>::open() noexcept {
   if (const failure failed = own.set()) return failed;
   if (const failure failed = state_.backend.open()) return failed;
   state_.stamp = own;
+  set_gate();
   return {};
 }
 
@@ -249,6 +283,7 @@ SELECTORS_NOINLINE failure core<Backend>::reopen() noexcept {
   if (const failure failed = own.set()) return failed;
   if (const failure failed = state_.backend.reopen()) return failed;
   state_.stamp = own;
+  set_gate();
   attach_all();
   signal(has_own_work());
   return {};
@@ -262,6 +297,7 @@ SELECTORS_NOINLINE void core<Backend>::close() noexcept {
   forget_leaks();
   remove_work(watched_from_outside);
   state_.stamp.clear();
+  state_.gate.clear();
 }
 
 // Our former keys move into `other`, because a handler of one of them may be running. Keys that this object
@@ -307,7 +343,7 @@ SELECTORS_NOINLINE native_handle_type core<Backend>::native_handle(failure& why)
       if (why) return invalid_handle;
     }
     add_work(watched_from_outside);
-    if (is_of_this_process() && state_.cursor == state_.end) signal(has_own_work());
+    if (is_of_this_process() && state_.cursor == nullptr) signal(has_own_work());
   }
   return state_.backend.native_handle();
 }

@@ -40,10 +40,7 @@ class deadline {
 
 template <selector_backend Backend>
 SELECTORS_ALWAYS_INLINE outcome core<Backend>::select(nanoseconds timeout) noexcept {
-  if (!is_of_this_process()) [[unlikely]]
-    return fail(usable());
-  ++epoch_;
-  if (state_.pending_work != 0 || state_.cursor != state_.end) [[unlikely]]
+  if (!state_.gate.is_current() || state_.cursor != nullptr) [[unlikely]]
     return select_slow(timeout);
   const int found = state_.backend.wait(timeout);
   if (found > 0) [[likely]] {
@@ -88,8 +85,9 @@ SELECTORS_COLD outcome core<Backend>::finish_wait(int found, nanoseconds timeout
 
 template <selector_backend Backend>
 SELECTORS_COLD outcome core<Backend>::select_slow(nanoseconds timeout) noexcept {
+  if (!is_of_this_process()) return fail(usable());
   carry_unreached();
-  state_.cursor = state_.end = nullptr;
+  end_loop();
   destroy_retired();
   return wait_slow(timeout);
 }
@@ -163,36 +161,29 @@ SELECTORS_NOINLINE bool core<Backend>::has_next() const noexcept {
   return false;
 }
 
-// The next entry that has something left to report.
+// The slow path from the entry at the cursor: an error, a one-shot, events no longer requested, or the mark at
+// the end of a loop that is watched from outside. At the end the cursor is null.
 template <selector_backend Backend>
-SELECTORS_ALWAYS_INLINE reached core<Backend>::next() noexcept {
-  if (state_.cursor == state_.end) return {};
-  const entry& e = *state_.cursor++;
-  auto* const r = static_cast<record*>(Backend::token(e));
-  if (const event_bits bits = Backend::bits(e); (bits & r->slow_path_mask) == 0) [[likely]] {
-    count(statistic::reached);
-    return {r, bits};
-  }
-  return next_slow();
-}
-
-// The slow path from the entry just consumed: an error, a one-shot, events no longer requested, or the mark
-// at the end of a loop that is watched from outside.
-template <selector_backend Backend>
-SELECTORS_COLD reached core<Backend>::next_slow() noexcept {
-  for (const entry* e = state_.cursor - 1; e != state_.end; state_.cursor = ++e) {
-    record& r = *static_cast<record*>(Backend::token(*e));
+SELECTORS_COLD loop_step<typename Backend::entry> core<Backend>::next_slow() noexcept {
+  while (state_.cursor != state_.end) {
+    const entry& e = *state_.cursor;
+    record& r = *static_cast<record*>(Backend::token(e));
     if (r.handle == invalid_handle) [[unlikely]] {
-      state_.cursor = state_.end;
+      finish_loop();
       signal(has_own_work());
       return {};
     }
-    const event_bits events = deliver(r, Backend::events(*e));
-    if (events == 0) continue;
-    state_.cursor = e + 1;
-    return {&r, events};
+    ++state_.cursor;
+    const event_bits events = deliver(r, Backend::events(e));
+    if (events != 0) return {{&r, events}, state_.cursor, state_.end, epoch_};
   }
+  finish_loop();
   return {};
+}
+
+template <selector_backend Backend>
+SELECTORS_COLD loop_step<typename Backend::entry> core<Backend>::next_after(std::uint64_t epoch) noexcept {
+  return is_running(epoch) ? next_slow() : loop_step<entry>();
 }
 
 template <selector_backend Backend>

@@ -24,7 +24,8 @@ SELECTORS_NOINLINE failure core<Backend>::reserve(native_handle_type handle) noe
   if (!state_.keys.has_room(handle) && !Backend::is_open(handle)) return failure::not_open();
   if (!state_.nodes.reserve_one(type_->layout) || !state_.keys.reserve(handle)) return failure::memory();
   // The entries may move while a loop goes over them.
-  const bool is_looping = state_.cursor != state_.end;
+  const bool is_looping = state_.cursor != nullptr;
+  const entry* const before = state_.backend.entries();
   const auto reached = is_looping ? state_.cursor - state_.backend.entries() : 0;
   const auto used = is_looping ? state_.end - state_.backend.entries() : 0;
   const std::size_t count = state_.nodes.taken() + 2;  // the new one, and the mark at the end of a loop
@@ -32,6 +33,7 @@ SELECTORS_NOINLINE failure core<Backend>::reserve(native_handle_type handle) noe
   if (is_looping) {
     state_.cursor = state_.backend.entries() + reached;
     state_.end = state_.backend.entries() + used;
+    if (before != state_.backend.entries()) ++epoch_;  // so the loop looks for its new place
   }
   return failed;
 }
