@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Two versions of the library in one program: this file is compiled twice, each time with the header of another
-// version found first. What each half says of itself must be its own.
+// Two versions of the library in one program: this file is compiled twice, the second time as another one.
+// What each half says of itself must be its own.
 
 #include <selectors/child_exit.hpp>
 #include <selectors/mailbox.hpp>

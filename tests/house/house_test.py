@@ -114,7 +114,7 @@ class Version(unittest.TestCase):
     def test_a_header_in_order_has_no_complaints(self):
         self.assertEqual(version.version_of(HEADER), "1.22.3")
         self.assertEqual(
-            self.complaints("#include <selectors/version.hpp>\nnamespace SELECTORS_NAMESPACE::detail {\n}\n"), []
+            self.complaints("#include <selectors/version.hpp>\nnamespace SELECTORS_NAMESPACE {\n}\n"), []
         )
 
     def test_a_namespace_without_the_version_is_found(self):

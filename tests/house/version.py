@@ -36,7 +36,7 @@ def complaints(headers, changelog):
             found.append(f"{name} opens namespace selectors itself: write namespace SELECTORS_NAMESPACE")
         if "namespace SELECTORS_NAMESPACE" in text and not reaches(name, "version.hpp", headers):
             found.append(f"{name} does not include version.hpp, which defines SELECTORS_NAMESPACE")
-        if name != "version.hpp" and re.search(rf"\b(v{version.replace('.', '_')}|{re.escape(version)})\b", text):
+        if name != "version.hpp" and re.search(rf"\bv?{version.replace('.', '[._]')}\b", text):
             found.append(f"{name} writes the version itself")
     newest = re.search(r"^## (\d+\.\d+\.\d+)", changelog, re.M)
     if not newest or newest[1] != version:

@@ -37,7 +37,7 @@ SELECTORS_COLD failure core<Backend>::heal() noexcept {
   count(statistic::healed);
   if constexpr (finds_leaks) {
     if (!has_work(full_heal_wanted) && state_.backend.isolate_leaks([this](auto visit) {
-          for_each_record([&](record& r) { visit(r, r.armed || !r.registered); });
+          this->for_each_record([&](record& r) { visit(r, r.armed || !r.registered); });
         })) {
       remove_work(heal_wanted);
       for_each_record([this](record& r) {
