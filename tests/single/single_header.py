@@ -96,7 +96,7 @@ def single_header(headers):
     )
     parts = [
         f"{LICENCE}\n"
-        f"// selectors {version} as one header: Python's selectors for C++20. It is made from the headers of\n"
+        f"// selectors {version} as one header: Python's selectors for C++20. It is made from headers of\n"
         "// the project, which are easier to read. Compile with -std=c++20 and -pthread. A program that\n"
         "// defines one of these before it includes this file leaves a part out, and compiles faster:\n//\n"
         + "".join(f"//   #define {macro(name)}\n" for name in around)
