@@ -41,22 +41,30 @@ class ready_range {
     }
     void operator++(int) noexcept { ++*this; }
     friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept {
-      return it.reached_.key_record == nullptr;
+      return it.is_at_end_;
     }
 
    private:
     friend class ready_range;
     using entry = typename Backend::entry;
 
-    iterator(core<Backend>* from, std::uint64_t epoch) noexcept : core_(from), epoch_(epoch) {
+    iterator(core<Backend>* from, std::uint64_t epoch, const detail::reached& first) noexcept
+        : core_(from), epoch_(epoch) {
       if (core_ == nullptr) return;
-      if (epoch_ == core_->epoch()) [[likely]] {
-        next_ = core_->cursor();
-        end_ = core_->end();
-        reach();
-      } else {
+      if (epoch_ != core_->epoch()) [[unlikely]] {
         take_step(core_->next_after(epoch_));
+        return;
       }
+      next_ = core_->cursor();
+      end_ = core_->end();
+      if (first.key_record == nullptr || !core_->is_at_first()) {
+        reach();
+        return;
+      }
+      core_->set_cursor(++next_);
+      core_->count_reached();
+      reached_ = first;
+      is_at_end_ = false;
     }
 
     // The next entry that has something left to report. What is seldom done gets values, not this iterator:
@@ -64,22 +72,24 @@ class ready_range {
     SELECTORS_ALWAYS_INLINE void reach() noexcept {
       if (next_ == end_) {
         core_->finish_loop();
-        reached_.key_record = nullptr;
+        is_at_end_ = true;
         return;
       }
       auto* const r = static_cast<record*>(Backend::token(*next_));
       const event_bits bits = Backend::bits(*next_);
-      if ((bits & r->slow_path_mask) != 0) [[unlikely]]
+      if (r->needs_slow_path(bits)) [[unlikely]]
         return take_step(core_->next_slow());
       core_->set_cursor(++next_);
       core_->count_reached();
       reached_ = {r, bits};
+      is_at_end_ = false;
     }
     void take_step(const loop_step<entry>& step) noexcept {
       reached_ = step.result;
       next_ = step.next;
       end_ = step.end;
       epoch_ = step.epoch;
+      is_at_end_ = step.result.key_record == nullptr;
     }
 
     core<Backend>* core_ = nullptr;
@@ -87,14 +97,18 @@ class ready_range {
     const entry* end_ = nullptr;
     std::uint64_t epoch_ = 0;
     reached reached_;
+    bool is_at_end_ = true;  // apart from what was reached: the fast path sets constants, and needs no test
   };
 
   ready_range() noexcept = default;
-  ready_range(core<Backend>& from, bool interrupted) noexcept
-      : core_(&from), epoch_(from.epoch()), interrupted_(interrupted) {}
+  ready_range(core<Backend>& from, const selected& found) noexcept
+      : core_(&from),
+        epoch_(from.epoch()),
+        first_(found.first),
+        interrupted_(found.result == outcome::interrupted) {}
 
   /// An iterator at the first entry, which is reached thereby.
-  [[nodiscard]] iterator begin() const noexcept { return {core_, epoch_}; }
+  [[nodiscard]] iterator begin() const noexcept { return {core_, epoch_, first_}; }
   /// The end, for every iterator.
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
@@ -109,6 +123,7 @@ class ready_range {
  private:
   core<Backend>* core_ = nullptr;
   std::uint64_t epoch_ = 0;
+  reached first_;
   bool interrupted_ = false;
 };
 

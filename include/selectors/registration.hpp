@@ -90,6 +90,11 @@ struct record : registration {
   bool marked : 1 = false;
   std::uint8_t pending_bits = 0;  // to be reported by the next select, whatever the kernel says then
   record* next = nullptr;         // in one list at most
+
+  // No backend reports more than 16 bits: one instruction tests so many in memory.
+  bool needs_slow_path(event_bits bits) const noexcept {
+    return (slow_path_mask & static_cast<std::uint16_t>(bits)) != 0;
+  }
 };
 
 // An intrusive list: records are many, their time in a list is short, and nobody searches it.

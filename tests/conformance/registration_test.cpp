@@ -335,7 +335,10 @@ BACKEND_TEST_CASE("mark_ready refuses what modify refuses", "[registration]", ba
   selector<void, TestType> sel;
   auto& key = sel.register_(reader, event::read);
   const auto marking = [&](auto&& handle, event_mask events) {
-    return error_of([&](auto& error) { CHECK(sel.mark_ready(handle, events, error) == !error); });
+    return error_of([&](auto& error) {
+      const bool is_marked = sel.mark_ready(handle, events, error);
+      CHECK(is_marked == !error);
+    });
   };
   CHECK(marking(number_of(-1), event::hangup) == errc::invalid_handle);
   CHECK(marking(writer, event::hangup) == errc::not_registered);

@@ -69,6 +69,17 @@ class epoll_backend {
     return {};
   }
 
+  // As `reopen` in the process of the selector, but the old objects are closed first; fails without any.
+  failure replace() noexcept {
+    front_.remove(main_.descriptor.get());
+    restart({});
+    detail::owned_descriptor fresh;
+    if (const failure failed = detail::make_epoll(fresh)) return failed;
+    if (const failure failed = front_.add(fresh.get())) return failed;
+    restart(std::move(fresh));
+    return {};
+  }
+
   void close() noexcept {
     front_.close();
     restart({});

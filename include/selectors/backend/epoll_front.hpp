@@ -87,12 +87,17 @@ class epoll_front {
 
   // Watches `fresh` from now on. On failure it watches what it did.
   failure exchange(int inner, int fresh) noexcept {
-    if (!front_) return {};
-    if (const int error = nest_epoll(EPOLL_CTL_ADD, get(), fresh, 0, nullptr))
-      return failure::system("epoll_ctl", error);
-    // Not by closing it: a child process may have it open.
-    (void)nest_epoll(EPOLL_CTL_DEL, get(), inner, 0, nullptr);
+    if (const failure failed = add(fresh)) return failed;
+    remove(inner);
     return {};
+  }
+  failure add(int inner) noexcept {
+    const int error = front_ ? nest_epoll(EPOLL_CTL_ADD, get(), inner, 0, nullptr) : 0;
+    return error == 0 ? failure() : failure::system("epoll_ctl", error);
+  }
+  // Before it is closed: a child process may have it open, and then closing it removes nothing.
+  void remove(int inner) noexcept {
+    if (front_) (void)nest_epoll(EPOLL_CTL_DEL, get(), inner, 0, nullptr);
   }
 
   // Readable or not, beside what the inner object says. One system call for a change.

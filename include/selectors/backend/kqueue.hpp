@@ -32,17 +32,18 @@
 
 namespace SELECTORS_NAMESPACE {
 
-/// kqueue(2) of macOS and the BSDs: the cost of a wait grows with what is ready, whatever is registered. One system
-/// call for each change, and fstat(2) for a new handle. Level, edge and one-shot triggering. `read_hangup` can be
-/// requested by itself.
+/// kqueue(2) of macOS and the BSDs: the cost of a wait grows with what is ready, whatever is registered. One
+/// system call for each change, and fstat(2) for a new handle. Level, edge and one-shot triggering.
+/// `read_hangup` can be requested by itself.
 ///
-/// `priority` is a socket's out-of-band data, where the kernel has a filter for it (EVFILT_EXCEPT: macOS, OpenBSD,
-/// DragonFly); elsewhere it is errc::invalid_events. Requested alone, it reports no hangup but on macOS. The kernel
-/// forgets a descriptor that is closed, and says nothing of it.
+/// `priority` is a socket's out-of-band data, where the kernel has a filter for it (EVFILT_EXCEPT: macOS,
+/// OpenBSD, DragonFly); elsewhere it is errc::invalid_events. Requested alone, it reports no hangup but on
+/// macOS. The kernel forgets a descriptor that is closed, and says nothing of it.
 ///
-/// What a kqueue refuses (macOS: /dev/tty) or reports wrongly (NetBSD: FIFOs) is watched by select(2) beside it, and
-/// while there is any of that, each wait is two system calls. select(2) knows no edges: a terminal that the kqueue
-/// refuses can be registered level-triggered or one-shot only; as an edge it fails with kevent(2)'s EINVAL.
+/// What a kqueue refuses (macOS: /dev/tty) or reports wrongly (NetBSD: FIFOs) is watched by select(2) beside
+/// it, and while there is any of that, each wait is two system calls. select(2) knows no edges: a terminal
+/// that the kqueue refuses can be registered level-triggered or one-shot only; as an edge it fails with
+/// kevent(2)'s EINVAL.
 class kqueue_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "kqueue";
@@ -73,7 +74,8 @@ class kqueue_backend : public detail::ready_list {
   native_handle_type native_handle() const noexcept { return kqueue_.get(); }
 
   failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
-    if (!aside_.has_room(handle) && is_open(handle))
+    // So that nothing is allocated later; but what needs room aside is rare, and a high number much room.
+    if (handle <= highest_prepared && !aside_.has_room(handle) && is_open(handle))
       if (const failure failed = aside_.reserve(handle, native_handle())) return failed;
     const bool fits = count <= slot::most_entries && events_.reserve(count * filters_a_handle, 0) &&
                       ready_.reserve(count, used) &&
@@ -81,8 +83,8 @@ class kqueue_backend : public detail::ready_list {
     return fits ? failure() : failure::memory();
   }
 
-  // Files are always ready, as poll(2) says; to the filters of kqueue(2) they are not, or not supported. A number that
-  // was closed may be that of the queue itself by now, which would wake it forever.
+  // Files are always ready, as poll(2) says; to the filters of kqueue(2) they are not, or not supported. A
+  // number that was closed may be that of the queue itself by now, which would wake it forever.
   failure add(registration& r) noexcept {
     if (r.handle == native_handle()) return failure::system("kevent", EINVAL);
     struct stat about{};
@@ -93,7 +95,9 @@ class kqueue_backend : public detail::ready_list {
     r.always_ready =
         S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode) || wanted == 0;
     if (r.always_ready) return {};
-    if (const failure failed = aside_.reserve(r.handle, native_handle())) return failed;
+    if (SELECTORS_KQUEUE_MISSES_FIFO_END && slot::is_pipe(r) && about.st_dev != 0 &&
+        r.interest.mode != trigger::edge)
+      return put_aside(r, 0, false);
 
     detail::kqueue_changes changes(r);
     if (!SELECTORS_HAS_KERNEL_KQUEUE) forget(r);
@@ -110,17 +114,18 @@ class kqueue_backend : public detail::ready_list {
     return refused;
   }
 
-  // All filters are added anew: what is added reports what is ready already, EV_CLEAR is given to a filter once, when it
-  // is added, and the number may mean something else by now: the kernel dropped the filters of what was closed.
+  // All filters are added anew: what is added reports what is ready already, EV_CLEAR is given to a filter
+  // once, when it is added, and the number may mean something else by now: the kernel dropped the filters of
+  // what was closed.
   failure modify(registration& r, any_interest was) noexcept {
-    if ((r.slot & slot::is_aside) != 0) return rewatch(r, was);
+    if ((r.slot & slot::is_aside) != 0) return add_instead(r, was);
     const event_bits watched = slot::watched(r);
     const event_bits wanted = filters_for(r);
     detail::kqueue_changes changes(r);
     changes.remove(watched);
     watch_for(changes, wanted, r.interest);
     changes.submit(native_handle());
-    if (SELECTORS_HAS_KERNEL_KQUEUE && changes.have_lost()) return rewatch(r, was);
+    if (SELECTORS_HAS_KERNEL_KQUEUE && changes.have_lost()) return add_instead(r, was);
     const event_bits now = (watched & ~changes.removed()) | changes.added();
     const failure refused = settle(r, changes, now);
     if (!refused) {
@@ -145,8 +150,8 @@ class kqueue_backend : public detail::ready_list {
     return add(r);
   }
 
-  // EBADF and ENOENT: the descriptor was closed, and with it the kernel forgot the filters: kqueue(2). libkqueue did
-  // not.
+  // EBADF and ENOENT: the descriptor was closed, and with it the kernel forgot the filters: kqueue(2).
+  // libkqueue did not.
   bool remove(registration& r) noexcept {
     r.attached = false;
     if ((r.slot & slot::is_aside) != 0) {
@@ -161,8 +166,8 @@ class kqueue_backend : public detail::ready_list {
     return error == 0 || (SELECTORS_HAS_KERNEL_KQUEUE && (error == EBADF || error == ENOENT));
   }
 
-  // Some kernels take a day for the longest timeout there is, and some refuse a longer one. The clock is read only where
-  // a wait may end with nothing to report.
+  // Some kernels take a day for the longest timeout there is, and some refuse a longer one. The clock is read
+  // only where a wait may end with nothing to report.
   int wait(std::chrono::nanoseconds timeout) noexcept {
     using clock = std::chrono::steady_clock;
     constexpr std::chrono::nanoseconds day = std::chrono::hours(24);
@@ -187,12 +192,25 @@ class kqueue_backend : public detail::ready_list {
  private:
   using slot = detail::kqueue_slot;
 
+  static constexpr native_handle_type highest_prepared = 65535;
   static constexpr std::size_t filters_a_handle = detail::priority_filter != 0 ? 3 : 2;
 
-  // ---- what is watched --------------------------------------------------------------------------------------
+  // As a new registration, or as it was.
+  failure add_instead(registration& r, any_interest was) noexcept {
+    const failure refused = rewatch(r, was);
+    if (!refused) return {};
+    const any_interest wanted = r.interest;
+    r.interest = was;
+    if (add(r)) r.attached = false;
+    r.interest = wanted;
+    return refused;
+  }
 
-  // To the kernel: the filters, one for each event; but nothing has out-of-band data other than a socket. A pipe is
-  // watched for its end, too, by the filters that are not requested: not every kernel reports it by every filter.
+  // ---- what is watched ------------------------------------------------------------------------------------
+
+  // To the kernel: the filters, one for each event; but nothing has out-of-band data other than a socket. A
+  // pipe is watched for its end, too, by the filters that are not requested: not every kernel reports it by
+  // every filter.
   static event_bits filters_for(const registration& r) noexcept {
     event_bits filters = detail::mask_bits::of(r.interest.events) & detail::every_filter;
     if (!slot::is_socket(r)) filters &= ~detail::mask_bits::of(event::priority);
@@ -209,24 +227,18 @@ class kqueue_backend : public detail::ready_list {
     changes.add(for_end, trigger::edge);
   }
 
-  // After changes: r is watched by `filters`, or aside, if what was refused need not be watched or can be watched there.
-  // Else it is why the kernel refused.
+  // After changes: r is watched by `filters`, or aside, if what was refused need not be watched or can be
+  // watched there. Else it is why the kernel refused.
   failure settle(registration& r, const detail::kqueue_changes& changes, event_bits filters) noexcept {
     const int error = changes.error();
     if (error != 0) {
       if (!slot::is_pipe(r)) return failure::system("kevent", error);
       const bool is_gone = has_no_peer(r, changes);
-      if (is_gone && !is_opened_for(r, O_RDONLY)) {
-        put_aside(r, filters, true);
-        return {};
-      }
-      // Of a reading end the other filter reports the end. And NetBSD 10 refuses the filters of the other direction:
-      // what is registered for that alone waits for the hangup.
+      if (is_gone && !is_opened_for(r, O_RDONLY)) return put_aside(r, filters, true);
+      // Of a reading end the other filter reports the end. And NetBSD 10 refuses the filters of the other
+      // direction: what is registered for that alone waits for the hangup.
       if (!is_gone && !changes.all_failed_with(EINVAL)) return failure::system("kevent", error);
-      if (filters == 0) {
-        put_aside(r, 0, true);
-        return {};
-      }
+      if (filters == 0) return put_aside(r, 0, true);
     }
     r.attached = true;
     slot::set_watched(r, filters);
@@ -246,15 +258,17 @@ class kqueue_backend : public detail::ready_list {
     return flags >= 0 && (flags & O_ACCMODE) == access;
   }
 
-  // There is room, since add() made it.
-  void put_aside(registration& r, event_bits watched, bool for_end) noexcept {
+  failure put_aside(registration& r, event_bits watched, bool for_end) noexcept {
+    if (const failure failed = aside_.reserve(r.handle, native_handle())) return failed;
     take_back(r, watched);
     slot::set_watched(r, 0);
     r.slot |= slot::is_aside;
     aside_.add(r, for_end);
+    return {};
   }
 
-  // A device that no filter supports, such as /dev/null on some systems; or a terminal. EPERM is epoll's under libkqueue.
+  // A device that no filter supports, such as /dev/null on some systems; or a terminal. EPERM is epoll's
+  // under libkqueue.
   static bool is_unsupported(int error) noexcept {
     return error == EINVAL || error == ENODEV || error == ENOTSUP || error == EOPNOTSUPP || error == EPERM;
   }
@@ -264,9 +278,7 @@ class kqueue_backend : public detail::ready_list {
       return {};
     }
     if (r.interest.mode == trigger::edge) return refused;
-    if (const failure failed = aside_.reserve(r.handle, native_handle())) return failed;
-    put_aside(r, 0, false);
-    return {};
+    return put_aside(r, 0, false);
   }
 
   void take_back(registration& r, event_bits filters) noexcept {
@@ -275,7 +287,8 @@ class kqueue_backend : public detail::ready_list {
     back.submit(native_handle());
   }
 
-  // Whatever watches the number. libkqueue keeps the filters of what was closed, and takes those for the number's.
+  // Whatever watches the number. libkqueue keeps the filters of what was closed, and takes those for the
+  // number's.
   void forget(registration& r) noexcept { take_back(r, detail::kernel_filters); }
 
   void forget_all() noexcept {
@@ -294,7 +307,7 @@ class kqueue_backend : public detail::ready_list {
     });
   }
 
-  // ---- what is found ----------------------------------------------------------------------------------------
+  // ---- what is found --------------------------------------------------------------------------------------
 
   int collect(std::chrono::nanoseconds timeout, bool& has_skipped) noexcept {
     const detail::timespec_of time(timeout);
@@ -342,13 +355,13 @@ class kqueue_backend : public detail::ready_list {
     if (!detail::reports_writing(e)) return bits;
     const bool is_requested = !is_for_end(r.interest);
     if (!detail::reports_end(e)) return is_requested ? bits : 0;
-    // NetBSD's FIFOs claim that nobody reads them, always. Where poll(2) does not agree, select(2) reports what is true.
+    // NetBSD's FIFOs claim that nobody reads them, always. Where poll(2) does not agree, select(2) reports
+    // what is true.
     const short truth = detail::polled(r.handle);
     const bool is_true = (truth & (POLLHUP | POLLERR)) != 0;
-    if (r.attached && r.interest.mode != trigger::edge && (is_requested ? !is_true : is_true)) {
-      put_aside(r, slot::watched(r), is_true);
-      return 0;
-    }
+    const bool is_better_aside = is_requested ? !is_true : is_true;
+    if (r.attached && r.interest.mode != trigger::edge && is_better_aside)
+      if (!put_aside(r, slot::watched(r), is_true)) return 0;
     if (is_true) return is_requested ? bits : detail::mask_bits::of(event::error);
     return is_requested && (truth & POLLOUT) != 0 ? detail::mask_bits::of(event::write) : 0;
   }
@@ -365,8 +378,8 @@ class kqueue_backend : public detail::ready_list {
     if (changes.error() == 0) slot::set_ended(r, has_ended);
   }
 
-  // Two filters of one handle make one entry, wherever they stand. An entry that is not the handle's, or not of this
-  // wait, says that there is none yet.
+  // Two filters of one handle make one entry, wherever they stand. An entry that is not the handle's, or not
+  // of this wait, says that there is none yet.
   std::size_t merge(std::size_t count, bool& has_skipped, std::size_t first = 0) noexcept {
     std::size_t found = first;
     for (std::size_t i = 0; i != count; ++i) {

@@ -18,9 +18,10 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-// The descriptors that a kqueue refuses or reports wrongly though poll(2) and select(2) do not: macOS's /dev/tty, the
-// pipes that have hung up already, NetBSD's FIFOs. They are watched by select(2), since macOS's poll(2) refuses its
-// terminals too; and only while there are any is the queue, which is selectable itself, watched beside them.
+// The descriptors that a kqueue refuses or reports wrongly though poll(2) and select(2) do not: macOS's
+// /dev/tty, the pipes that have hung up already, NetBSD's FIFOs. They are watched by select(2), since macOS's
+// poll(2) refuses its terminals too; and only while there are any is the queue, which is selectable itself,
+// watched beside them.
 class kqueue_aside {
  public:
   using entry = select_backend::entry;
@@ -39,15 +40,18 @@ class kqueue_aside {
   // Room for a number and the queue's, and as many entries as there can be descriptors up to them.
   bool has_room(native_handle_type handle) const noexcept { return handle < room_; }
   failure reserve(native_handle_type handle, native_handle_type queue) noexcept {
-    const native_handle_type highest = handle < queue ? queue : handle;
+    native_handle_type highest = handle < queue ? queue : handle;
     if (has_room(highest)) return {};
+    const native_handle_type half_more = room_ + room_ / 2;
+    if (highest < half_more) highest = half_more;
     if (const failure failed = select_.reserve(static_cast<std::size_t>(highest) + 1, 0, highest))
       return failed;
     room_ = highest + 1;
     return {};
   }
 
-  // Watched for what is requested of it; and for `read` too, which is how select(2) reports the end of a pipe.
+  // Watched for what is requested of it; and for `read` too, which is how select(2) reports the end of a
+  // pipe.
   void add(registration& r, bool for_end) noexcept {
     (void)select_.add(r);  // which cannot fail
     if (for_end) watch(r, r.interest.events | event::read);
@@ -64,8 +68,8 @@ class kqueue_aside {
     size_ = 0;
   }
 
-  // Waits for them and for the queue. Calls `visit(entry)` for each of them that is ready; returns how many entries
-  // there were, with the queue's, or -1 and errno.
+  // Waits for them and for the queue. Calls `visit(entry)` for each of them that is ready; returns how many
+  // entries there were, with the queue's, or -1 and errno.
   template <class Visit>
   int wait(native_handle_type queue, std::chrono::nanoseconds timeout, Visit visit) noexcept {
     registration itself;

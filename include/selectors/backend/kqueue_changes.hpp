@@ -40,9 +40,10 @@ inline registration* token_of(const kernel_event& e) noexcept {
 //   read          EVFILT_READ
 //   write         EVFILT_WRITE
 //   priority      EVFILT_EXCEPT with NOTE_OOB, on macOS, OpenBSD and DragonFly
-//   read_hangup   EVFILT_READ for its EV_EOF alone, where `read` is not requested: a low-water mark that no data reaches
-//                 (NOTE_LOWAT), and EV_CLEAR, so that data which the filter reports nevertheless (the pipes of most
-//                 kernels know no such mark) wakes a wait once for each write and never makes it spin
+//   read_hangup   EVFILT_READ for its EV_EOF alone, where `read` is not requested: a low-water mark that no
+//                 data reaches (NOTE_LOWAT), and EV_CLEAR, so that data which the filter reports nevertheless
+//                 (the pipes of most kernels know no such mark) wakes a wait once for each write and never
+//                 makes it spin
 //
 inline constexpr event_bits read_filter = mask_bits::of(event::read);
 inline constexpr event_bits write_filter = mask_bits::of(event::write);
@@ -56,8 +57,8 @@ inline constexpr event_bits priority_filter = 0;
 inline constexpr event_bits kernel_filters = read_filter | write_filter | priority_filter;
 inline constexpr event_bits every_filter = kernel_filters | hangup_filter;
 
-// All changes of one call to the filters of one handle, in one kevent(2): with EV_RECEIPT, each answers for itself, in
-// its place; and with no room for more the call does not wait.
+// All changes of one call to the filters of one handle, in one kevent(2): with EV_RECEIPT, each answers for
+// itself, in its place; and with no room for more the call does not wait.
 class kqueue_changes {
  public:
   explicit kqueue_changes(registration& r) noexcept : who_(&r) {}
@@ -70,8 +71,9 @@ class kqueue_changes {
   // Once it has reported an end, `hangup_filter` reports it as often as a level does.
   void add_level_hangup() noexcept { append(hangup_filter, flags(EV_ADD)); }
 
-  // After an interruption all of them have been applied, says kevent(2), but nothing is known of how: so once more, and
-  // what is gone by then was removed. Under libkqueue, which may keep what it cannot remove, that is not certain.
+  // After an interruption all of them have been applied, says kevent(2), but nothing is known of how: so once
+  // more, and what is gone by then was removed. Under libkqueue, which may keep what it cannot remove, that
+  // is not certain.
   void submit(native_handle_type kqueue) noexcept {
     if (count_ == 0) return;
     kernel_event events[most];

@@ -26,12 +26,12 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-// The descriptor of a queue. A child does not inherit it: there the number is free, or somebody else's. (What libkqueue
-// leaves open in a child stays open.)
+// The descriptor of a queue. A child does not inherit it: there the number is free, or somebody else's. (What
+// libkqueue leaves open in a child stays open.)
 //
-// A program may close every number it finds open, ours too, and open something else on it. So each queue has a mark: a
-// filter for events of the program's own (EVFILT_USER), which nobody triggers, under a name that no other queue has.
-// Where there is no such filter, any queue on the number is taken for this one.
+// A program may close every number it finds open, ours too, and open something else on it. So each queue has
+// a mark: a filter for events of the program's own (EVFILT_USER), which nobody triggers, under a name that no
+// other queue has. Where there is no such filter, any queue on the number is taken for this one.
 class kqueue_descriptor {
  public:
   kqueue_descriptor() noexcept = default;

@@ -60,8 +60,8 @@ inline bool hangs_up(native_handle_type handle) noexcept {
   return (polled(handle) & (POLLHUP | POLLERR)) != 0;
 }
 
-// Whether the connection is gone, or half of it. Of the half that is not watched only poll(2) knows, and it matters
-// to `priority` alone, which a hangup raises.
+// Whether the connection is gone, or half of it. Of the half that is not watched only poll(2) knows, and it
+// matters to `priority` alone, which a hangup raises.
 inline event_bits hangup_of(const registration& r, event_bits bits) noexcept {
   constexpr event_bits hangup = mask_bits::of(event::hangup);
   if ((bits & read_ended) != 0 && (bits & write_ended) != 0) return hangup;

@@ -21,10 +21,10 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-// Sockets that may come to listen(2). NetBSD, OpenBSD and DragonFly decide when EVFILT_READ is added whether it looks for
-// connections or for data (soo_kqfilter of uipc_socket.c): on a socket that listens only later it never reports a
-// connection, until it is added anew. So before each wait those that were neither connected nor listening are looked at
-// again; as a rule there are none.
+// Sockets that may come to listen(2). NetBSD, OpenBSD and DragonFly decide when EVFILT_READ is added whether
+// it looks for connections or for data (soo_kqfilter of uipc_socket.c): on a socket that listens only later
+// it never reports a connection, until it is added anew. So before each wait those that were neither
+// connected nor listening are looked at again; as a rule there are none.
 class kqueue_listeners {
  public:
   kqueue_listeners() noexcept = default;
@@ -39,8 +39,8 @@ class kqueue_listeners {
   bool reserve(std::size_t count) noexcept { return all_.reserve(count, size_); }
   void clear() noexcept { size_ = 0; }
 
-  // Notes a new registration of a socket, if it may come to listen. Who has been unregistered is still in the list, until
-  // the list is looked through.
+  // Notes a new registration of a socket, if it may come to listen. Who has been unregistered is still in the
+  // list, until the list is looked through.
   void note(registration& r) noexcept {
     if (state_of(r.handle) != state::may_listen) return;
     if (size_ == all_.capacity()) tidy();

@@ -18,7 +18,8 @@ namespace SELECTORS_NAMESPACE::detail {
 //
 //   bits 0 to 23    what the last wait made of the handle, as the number of its entry
 //   24 to 27        where it is watched, and what it is
-//   28 and 29       EVFILT_READ: not there, as `read_filter`, as `hangup_filter`, or as that which has reported an end
+//   28 and 29       EVFILT_READ: not there, as `read_filter`, as `hangup_filter`, or as a `hangup_filter` that
+//                   has reported an end
 //   30 and 31       `write_filter`, `priority_filter`
 //
 class kqueue_slot {

@@ -51,6 +51,14 @@ struct loop_step {
 
 enum class outcome : std::uint8_t { ready, timed_out, interrupted, failed };
 
+// What a select found, and its first entry if that can be reported as it is.
+struct selected {
+  outcome result;
+  reached first;
+
+  constexpr selected(outcome what, reached entry = {}) noexcept : result(what), first(entry) {}
+};
+
 // Everything of a selector that does not depend on the type of its data: the keys, the rules of what is
 // reported, and the loop. It never throws. Interests go by reference: by value, their three bytes are stored
 // in pieces and reloaded whole, which defeats the processor's store forwarding.
@@ -81,8 +89,8 @@ class core {
   failure mark_ready(lookup which, event_mask events) noexcept;
 
   // The results are valid while `epoch` keeps the value that it has afterwards. `why` tells why it failed.
-  outcome select(nanoseconds timeout) noexcept;
-  outcome select_for(nanoseconds timeout) noexcept;
+  selected select(nanoseconds timeout) noexcept;
+  selected select_for(nanoseconds timeout) noexcept;
   failure why() const noexcept { return why_; }
   outcome refuse_timeout() noexcept {
     return fail(is_of_this_process() ? failure(errc::invalid_timeout) : usable());
@@ -91,7 +99,9 @@ class core {
 
   // A loop keeps its place in registers, and here: behind the entry that was reached last, or null.
   const entry* cursor() const noexcept { return state_.cursor; }
-  const entry* end() const noexcept { return state_.end; }
+  const entry* end() const noexcept { return state_.cursor == nullptr ? nullptr : state_.end; }
+  // As `select` left it: nothing was reached.
+  bool is_at_first() const noexcept { return state_.cursor == state_.backend.entries(); }
   void set_cursor(const entry* next) noexcept { state_.cursor = next; }
   // Whether the loop that began at `epoch` is still the one that runs. It is, at another place in memory, if
   // only the epoch differs because the entries have moved.
@@ -100,7 +110,7 @@ class core {
   }
   bool has_next() const noexcept;
   void count_reached() noexcept { count(statistic::reached); }
-  void finish_loop() noexcept { state_.cursor = state_.end = nullptr; }
+  void finish_loop() noexcept { state_.cursor = nullptr; }
   // From the entry at the cursor on.
   loop_step<entry> next_slow() noexcept;
   // Of a loop that remembers another epoch: the entries have moved, or it has ended.
@@ -144,16 +154,16 @@ class core {
     handle_table keys;
     pool nodes;
     const entry* cursor = nullptr;  // what the loop reaches next; null if there is no loop
-    const entry* end = nullptr;
-    record_list constructing;   // their data is being constructed
-    record_list retired;        // unregistered; their data lives until the next select
-    record_list self_reported;  // also the retired among them, until pruned
-    record_list quarantine;     // destroyed, but the kernel may still name them
+    record_list constructing;       // their data is being constructed
+    record_list retired;            // unregistered; their data lives until the next select
+    record_list self_reported;      // also the retired among them, until pruned
+    record_list quarantine;         // destroyed, but the kernel may still name them
     std::size_t size = 0;
     std::size_t quarantined = 0;
-    std::size_t ghosts = 0;  // reports of what is leaked, since the last heal
-    process_stamp stamp;     // the process it belongs to; empty when it is closed
-    process_stamp gate;      // the same while no work is pending, else empty: one load tells both
+    std::size_t ghosts = 0;      // reports of what is leaked, since the last heal
+    process_stamp stamp;         // the process it belongs to; empty when it is closed
+    const entry* end = nullptr;  // of the loop, if there is one
+    process_stamp gate;          // the same while no work is pending, else empty: one load tells both
     std::uint8_t pending_work = 0;
     bool inherited = false;  // came here by being assigned over
   };
@@ -179,7 +189,7 @@ class core {
   }
   void end_loop() noexcept {
     loop_epoch_ = ++epoch_;
-    state_.cursor = state_.end = nullptr;
+    state_.cursor = nullptr;
   }
 
   static failure check(const any_interest& what) noexcept {
@@ -209,6 +219,10 @@ class core {
   failure roll_back(record& r, const any_interest& was, failure why) noexcept;
   void arm(record& r) noexcept;
   void set_slow_path_mask(record& r) noexcept;
+  // What a loop that has not begun knows of its first entry is not true any more.
+  void forget_first() noexcept {
+    if (is_at_first()) ++epoch_;
+  }
   void mark_failed(record& r) noexcept;
   void detach(record& r) noexcept;
   void note_leaks() noexcept;
@@ -236,6 +250,7 @@ class core {
   }
   void note_stale(const record& r) noexcept;
   failure heal() noexcept;
+  failure make_room() noexcept;
   void forget_leaks() noexcept;
   void attach(record& r) noexcept;
   void attach_all() noexcept;

@@ -36,9 +36,10 @@ template <selector_backend Backend>
 SELECTORS_COLD failure core<Backend>::heal() noexcept {
   count(statistic::healed);
   if constexpr (finds_leaks) {
-    if (!has_work(full_heal_wanted) && state_.backend.isolate_leaks([this](auto visit) {
-          this->for_each_record([&](record& r) { visit(r, r.armed || !r.registered); });
-        })) {
+    const auto for_each = [this](auto visit) {
+      this->for_each_record([&](record& r) { visit(r, r.armed || !r.registered); });
+    };
+    if (!has_work(full_heal_wanted) && state_.backend.isolate_leaks(for_each)) {
       remove_work(heal_wanted);
       for_each_record([this](record& r) {
         if (r.armed && !r.attached && !r.always_ready && !r.failed) mark_failed(r);
@@ -48,14 +49,25 @@ SELECTORS_COLD failure core<Backend>::heal() noexcept {
     }
   }
   if (state_.backend.reopen()) {
-    state_.backend.close();
-    if (const failure failed = state_.backend.open()) {
+    if (const failure failed = make_room()) {
       close();
       return failed;
     }
   }
   attach_all();
+  signal(has_own_work());
   return {};
+}
+
+// Gives up the kernel object first, so that there is a descriptor for the fresh one.
+template <selector_backend Backend>
+SELECTORS_COLD failure core<Backend>::make_room() noexcept {
+  if constexpr (requires { state_.backend.replace(); }) {
+    return state_.backend.replace();
+  } else {
+    state_.backend.close();
+    return state_.backend.open();
+  }
 }
 
 // The kernel object that knew them is gone.

@@ -39,24 +39,26 @@ class deadline {
 // ---- waiting ----------------------------------------------------------------------------------------------
 
 template <selector_backend Backend>
-SELECTORS_ALWAYS_INLINE outcome core<Backend>::select(nanoseconds timeout) noexcept {
+SELECTORS_ALWAYS_INLINE selected core<Backend>::select(nanoseconds timeout) noexcept {
   if (!state_.gate.is_current() || state_.cursor != nullptr) [[unlikely]]
     return select_slow(timeout);
   const int found = state_.backend.wait(timeout);
   if (found > 0) [[likely]] {
     const entry* const first = state_.backend.entries();
-    state_.cursor = first;
-    state_.end = first + found;
-    if ((Backend::bits(*first) & static_cast<record*>(Backend::token(*first))->slow_path_mask) == 0)
-        [[likely]]
-      return outcome::ready;
+    auto* const r = static_cast<record*>(Backend::token(*first));
+    const event_bits bits = Backend::bits(*first);
+    if (!r->needs_slow_path(bits)) [[likely]] {
+      state_.cursor = first;
+      state_.end = first + found;
+      return {outcome::ready, {r, bits}};
+    }
   }
   return finish_wait(found, timeout);
 }
 
 // A wait for a time reads the clock if a leaked registration may end it early.
 template <selector_backend Backend>
-inline outcome core<Backend>::select_for(nanoseconds timeout) noexcept {
+inline selected core<Backend>::select_for(nanoseconds timeout) noexcept {
   if (may_have_leaks() && timeout != nanoseconds::zero()) [[unlikely]]
     add_work(leaks_suspected);
   return select(timeout);
@@ -73,10 +75,12 @@ SELECTORS_COLD outcome core<Backend>::fail(failure why) noexcept {
 template <selector_backend Backend>
 SELECTORS_COLD outcome core<Backend>::finish_wait(int found, nanoseconds timeout) noexcept {
   if (found <= 0) {
-    state_.cursor = state_.end = nullptr;
+    state_.cursor = nullptr;
     if (found == 0) return outcome::timed_out;
     return errno == EINTR ? outcome::interrupted : fail(failure::system(Backend::wait_call, errno));
   }
+  state_.cursor = state_.backend.entries();
+  state_.end = state_.cursor + found;
   if (has_next()) return outcome::ready;
   add_work(leaks_suspected);
   if (begin_loop(gather(found))) return outcome::ready;
@@ -148,7 +152,7 @@ SELECTORS_COLD bool core<Backend>::begin_loop(int found) noexcept {
   }
   for (const entry* e = state_.cursor; e != state_.end; ++e)
     note_stale(*static_cast<record*>(Backend::token(*e)));
-  state_.cursor = state_.end = nullptr;
+  state_.cursor = nullptr;
   return false;
 }
 
@@ -156,7 +160,7 @@ SELECTORS_COLD bool core<Backend>::begin_loop(int found) noexcept {
 
 template <selector_backend Backend>
 SELECTORS_NOINLINE bool core<Backend>::has_next() const noexcept {
-  for (const entry* e = state_.cursor; e != state_.end; ++e)
+  for (const entry* e = state_.cursor; e != end(); ++e)
     if (peek(*static_cast<const record*>(Backend::token(*e)), Backend::events(*e)) != 0) return true;
   return false;
 }
@@ -165,7 +169,7 @@ SELECTORS_NOINLINE bool core<Backend>::has_next() const noexcept {
 // the end of a loop that is watched from outside. At the end the cursor is null.
 template <selector_backend Backend>
 SELECTORS_COLD loop_step<typename Backend::entry> core<Backend>::next_slow() noexcept {
-  while (state_.cursor != state_.end) {
+  while (state_.cursor != end()) {
     const entry& e = *state_.cursor;
     record& r = *static_cast<record*>(Backend::token(e));
     if (r.handle == invalid_handle) [[unlikely]] {

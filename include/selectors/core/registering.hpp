@@ -214,6 +214,7 @@ template <selector_backend Backend>
 inline void core<Backend>::set_slow_path_mask(record& r) noexcept {
   const bool is_fast = r.attached && !r.marked && r.interest.mode != trigger::oneshot;
   r.slow_path_mask = static_cast<std::uint16_t>(is_fast ? ~mask_bits::of(r.interest.events) : all_bits);
+  forget_first();
 }
 
 // The kernel no longer watches it; the next select reports that once, as an error.
@@ -221,6 +222,7 @@ template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::mark_failed(record& r) noexcept {
   r.armed = r.failed = true;
   r.slow_path_mask = all_bits;
+  forget_first();
   add_self_reported(r);
 }
 
@@ -229,6 +231,7 @@ template <selector_backend Backend>
 SELECTORS_NOINLINE void core<Backend>::detach(record& r) noexcept {
   r.slow_path_mask = all_bits;
   r.armed = r.failed = false;
+  forget_first();
   if (!r.attached || !is_of_this_process()) return;
   if (!state_.backend.remove(r)) {
     r.leaked = true;
