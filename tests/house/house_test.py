@@ -108,8 +108,9 @@ NEWEST = "# Changes\n\n## 1.22.3\n\n## 1.22.2\n"
 
 
 class Version(unittest.TestCase):
-    def complaints(self, text, changelog=NEWEST):
-        return version.complaints({"version.hpp": HEADER, "a.hpp": text}, changelog)
+    def complaints(self, text, changelog=NEWEST, tag=None):
+        named = {"CHANGELOG.md": (version.NAMED[".github/CHANGELOG.md"], changelog)}
+        return version.complaints({"version.hpp": HEADER, "a.hpp": text}, named, tag)
 
     def test_a_header_in_order_has_no_complaints(self):
         self.assertEqual(version.version_of(HEADER), "1.22.3")
@@ -133,6 +134,11 @@ class Version(unittest.TestCase):
     def test_the_changelog_begins_with_the_version(self):
         for changelog in "", "## 1.22.2\n## 1.22.3\n":
             self.assertIn("CHANGELOG", self.complaints("", changelog)[0])
+
+    def test_a_tag_of_another_version_is_found(self):
+        self.assertEqual(self.complaints("", tag="v1.22.3"), [])
+        for tag in "1.22.3", "v1.22.2", "v1.22.30":
+            self.assertEqual(self.complaints("", tag=tag), [f"the tag {tag} is not v1.22.3"])
 
 
 if __name__ == "__main__":
