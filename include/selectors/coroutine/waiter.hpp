@@ -51,7 +51,10 @@ class suspension {
   explicit suspension(event_mask events) noexcept : requested(events) {}
   suspension(const suspension& other) noexcept : requested(other.requested) {}
   suspension& operator=(const suspension&) = delete;
-  ~suspension() { leave(); }
+  ~suspension() {
+    if (in_key.at != nullptr || in_timer.at != nullptr) [[unlikely]]
+      leave();
+  }
 
   // Waits no longer: what nobody waits for any more is unregistered, or cancelled.
   inline void leave() noexcept;
@@ -86,23 +89,38 @@ struct waited_for {
 // then `is_gone`.
 class resumption {
  public:
-  inline explicit resumption(coroutine_waiter& of, event_mask events = {}) noexcept;
+  inline explicit resumption(coroutine_waiter& of) noexcept;
   resumption(const resumption&) = delete;
   resumption& operator=(const resumption&) = delete;
   inline ~resumption();
 
-  // The next whom the events concern, among those who waited when this began. Null if there is none.
-  inline suspension* next() noexcept;
   bool is_gone() const noexcept { return of_ == nullptr; }
   bool is_nested() const noexcept { return outer_ != nullptr; }
 
  private:
   friend class selectors::coroutine_waiter;
 
-  inline event_mask unreached() const noexcept;
-
   coroutine_waiter* of_;
   resumption* outer_;
+};
+
+// One round over those who wait for a key, by marks in their list. If it is left early, because a coroutine
+// has thrown, those who have not been reached are reported by the next select: also what the kernel reports
+// only once.
+class resumption_round {
+ public:
+  inline resumption_round(coroutine_waiter& of, event_mask events) noexcept;
+  resumption_round(const resumption_round&) = delete;
+  resumption_round& operator=(const resumption_round&) = delete;
+  inline ~resumption_round();
+
+  // The next whom the events concern, among those who waited when this began. Null if there is none.
+  inline suspension* next() noexcept;
+
+ private:
+  friend class selectors::coroutine_waiter;
+
+  coroutine_waiter* of_;
   event_mask events_;
   wait_link position_;  // behind the last that was reached
   wait_link end_;       // before those who have come since
@@ -124,6 +142,7 @@ class coroutine_waiter {
  private:
   friend class detail::suspension;
   friend class detail::resumption;
+  friend class detail::resumption_round;
   friend struct detail::coroutine_access;
 
   static constexpr event requestable[] = {event::read, event::write, event::priority, event::read_hangup};
@@ -169,6 +188,8 @@ class coroutine_waiter {
     if (!calls_->request(owner_, entry_, all)) calls_->mark_ready(owner_, entry_, all);
   }
 
+  inline void resume(detail::suspension& who, event_mask events);
+
   // Both return false if this has been destroyed, and perhaps the selector or the queue with it.
   inline bool resume_ready(event_mask events);
   inline bool resume_expired();
@@ -193,27 +214,35 @@ inline void suspension::leave() noexcept {
   }
 }
 
-inline resumption::resumption(coroutine_waiter& of, event_mask events) noexcept
-    : of_(&of), outer_(of.resumed_), events_(events) {
+inline resumption::resumption(coroutine_waiter& of) noexcept : of_(&of), outer_(of.resumed_) {
   of.resumed_ = this;
-  position_.insert_before(*of.waiting_.next);
-  end_.insert_before(of.waiting_);
 }
 
 inline resumption::~resumption() {
   if (is_gone()) return;
-  const event_mask missed = unreached();
-  position_.unlink();
-  end_.unlink();
   resumption** innermost = &of_->resumed_;
   while (*innermost != this) innermost = &(*innermost)->outer_;
   *innermost = outer_;
   of_->settle();
-  // A coroutine has thrown. What the kernel reports only once would be lost to the others.
+}
+
+inline resumption_round::resumption_round(coroutine_waiter& of, event_mask events) noexcept
+    : of_(&of), events_(events) {
+  position_.insert_before(*of.waiting_.next);
+  end_.insert_before(of.waiting_);
+}
+
+inline resumption_round::~resumption_round() {
+  if (end_.next == &end_) return;  // the list is gone
+  event_mask missed;
+  for (const wait_link* link = position_.next; link != &end_; link = link->next)
+    if (link->who != nullptr) missed |= link->who->requested & events_;
+  position_.unlink();
+  end_.unlink();
   if (!missed.empty() && of_->is_in()) of_->calls_->mark_ready(of_->owner_, of_->entry_, missed);
 }
 
-inline suspension* resumption::next() noexcept {
+inline suspension* resumption_round::next() noexcept {
   while (position_.next != &end_) {
     wait_link& link = *position_.next;
     position_.unlink();
@@ -223,41 +252,44 @@ inline suspension* resumption::next() noexcept {
   return nullptr;
 }
 
-inline event_mask resumption::unreached() const noexcept {
-  event_mask missed;
-  if (events_.empty()) return missed;
-  for (const wait_link* link = position_.next; link != &end_; link = link->next)
-    if (link->who != nullptr) missed |= link->who->requested & events_;
-  return missed;
-}
-
 }  // namespace detail
 
 inline coroutine_waiter::~coroutine_waiter() {
-  for (; resumed_ != nullptr; resumed_ = resumed_->outer_) {
-    resumed_->of_ = nullptr;
-    resumed_->position_.unlink();
-    resumed_->end_.unlink();
-  }
+  for (; resumed_ != nullptr; resumed_ = resumed_->outer_) resumed_->of_ = nullptr;
   calls_ = nullptr;  // the key or timer is gone
-  while (waiting_.next != &waiting_) waiting_.next->who->leave();
+  while (waiting_.next != &waiting_) {
+    detail::wait_link& first = *waiting_.next;
+    first.who != nullptr ? first.who->leave() : first.unlink();
+  }
+}
+
+inline void coroutine_waiter::resume(detail::suspension& who, event_mask events) {
+  who.got = who.share_of(events);
+  remove(who.in_key);
+  if (coroutine_waiter* const timer = who.in_timer.at; timer != nullptr) {
+    const bool is_cleared = !timer->is_in();
+    who.leave();
+    if (is_cleared) return;  // the queue has let it go
+  }
+  who.coroutine.resume();
 }
 
 inline bool coroutine_waiter::resume_ready(event_mask events) {
-  detail::resumption here(*this, events);
+  detail::resumption here(*this);
+  if (size_ == 1 && !here.is_nested()) [[likely]] {
+    detail::suspension& who = *waiting_.next->who;  // there are no marks
+    if (!who.share_of(events).empty()) resume(who, events);
+    return !here.is_gone();
+  }
   bool is_anybody_concerned = false;
-  while (detail::suspension* const who = here.next()) {
-    is_anybody_concerned = true;
-    who->got = who->share_of(events);
-    remove(who->in_key);
-    if (coroutine_waiter* const timer = who->in_timer.at; timer != nullptr) {
-      const bool is_cleared = !timer->is_in();
-      who->leave();
-      if (is_cleared) continue;  // the queue has let it go
+  {
+    detail::resumption_round round(*this, events);
+    while (detail::suspension* const who = round.next()) {
+      is_anybody_concerned = true;
+      resume(*who, events);
+      if (here.is_gone()) return false;
+      if (!is_in()) return true;  // the others have been let go
     }
-    who->coroutine.resume();
-    if (here.is_gone()) return false;
-    if (!is_in()) return true;  // the others have been let go
   }
   // An outer resumption leaves the interest as it is until it ends: a loop inside of it would spin.
   if (!is_anybody_concerned && here.is_nested()) adjust();
