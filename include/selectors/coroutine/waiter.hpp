@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/config.hpp>
 #include <selectors/event.hpp>
 
 #include <coroutine>
@@ -109,7 +110,7 @@ class resumption {
 // only once.
 class resumption_round {
  public:
-  inline resumption_round(coroutine_waiter& of, event_mask events) noexcept;
+  SELECTORS_NOINLINE resumption_round(coroutine_waiter& of, event_mask events) noexcept;
   resumption_round(const resumption_round&) = delete;
   resumption_round& operator=(const resumption_round&) = delete;
   inline ~resumption_round();
@@ -226,7 +227,8 @@ inline resumption::~resumption() {
   of_->settle();
 }
 
-inline resumption_round::resumption_round(coroutine_waiter& of, event_mask events) noexcept
+// Out of line: GCC 12 would warn of the address of a local object, which the destructor takes back.
+SELECTORS_NOINLINE inline resumption_round::resumption_round(coroutine_waiter& of, event_mask events) noexcept
     : of_(&of), events_(events) {
   position_.insert_before(*of.waiting_.next);
   end_.insert_before(of.waiting_);
