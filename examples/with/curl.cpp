@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// libcurl's multi interface: `with_curl SECONDS URL...` fetches all URLs at once, gives each SECONDS, and prints
-// what came of each. libcurl chooses the sockets and one deadline; the loop waits for both.
+// libcurl's multi interface: `with_curl SECONDS URL...` fetches all URLs at once, gives each SECONDS, and
+// prints what came of each. libcurl chooses the sockets and one deadline; the loop waits for both.
 
 #include <selectors/selectors.hpp>
 #include <selectors/timer_queue.hpp>
@@ -30,8 +30,8 @@ struct transfer {
   selectors::timer_id<CURL*> deadline = {};
 };
 
-// What libcurl waits for on `socket`. The number may be that of another socket than at the last call, and, if it is to
-// be removed, that of a socket that is closed already or was never registered.
+// What libcurl waits for on `socket`. The number may be that of another socket than at the last call, and, if
+// it is to be removed, that of a socket that is closed already or was never registered.
 int on_socket(CURL*, curl_socket_t socket, int what, void*, void*) {
   std::error_code error;  // exceptions must not pass through C
   if (what == CURL_POLL_REMOVE) return sel.unregister(socket, error), 0;

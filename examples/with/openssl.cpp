@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// OpenSSL: a TLS echo server, `with_openssl CERTIFICATE KEY`. A read may have to wait until the socket is writable and
-// a write until it is readable; and bytes that OpenSSL has read already no longer make the socket readable.
+// OpenSSL: a TLS echo server, `with_openssl CERTIFICATE KEY`. A read may have to wait until the socket is
+// writable and a write until it is readable; and what OpenSSL has read already makes no socket readable.
 
 #include <selectors/selectors.hpp>
 #include <selectors/signal_set.hpp>

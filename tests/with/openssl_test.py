@@ -128,8 +128,7 @@ class Openssl(unittest.TestCase):
         client.sendall(b"x" * 100000)
         peers.close_with_reset(client)  # in the middle
         with self.connect() as client:
-            os.close(os.dup(client.fileno()))
-            client.send(b"bye")
+            self.echoes(client, b"bye")
             client.unwrap()  # close_notify is answered by one
         peers.eventually(lambda: self.server.descriptors() == before, "all connections are closed")
         with self.connect() as client:

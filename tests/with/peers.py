@@ -5,6 +5,7 @@ Every server listens on loopback, on a port that the system picks, and is ended 
 """
 
 import contextlib
+import ctypes
 import os
 import queue
 import resource
@@ -17,6 +18,7 @@ import threading
 import time
 
 PROGRAM = sys.argv[1]
+LIBC = ctypes.CDLL(None)
 PATIENCE = 60  # seconds until a test gives up; nothing waits for them to pass
 
 
@@ -51,7 +53,11 @@ class Process:
     """A program that runs, read by lines. `limit` bounds its descriptors."""
 
     def __init__(self, *command, limit=None, **more):
-        before = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))) if limit else None
+        def before():
+            LIBC.prctl(1, 9)  # PR_SET_PDEATHSIG: a test that is killed leaves nothing behind
+            if limit:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen([str(word) for word in command], preexec_fn=before, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.errors, **more)
