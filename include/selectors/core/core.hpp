@@ -266,7 +266,6 @@ class core {
   int gather(int found) noexcept;
   bool begin_loop(int found) noexcept;
   void watch_loop(int found) noexcept;
-  outcome time_out() noexcept;
   outcome fail(failure why) noexcept;
 
   const key_vtable* type_;
@@ -309,6 +308,8 @@ template <selector_backend Backend>
 SELECTORS_NOINLINE void core<Backend>::close() noexcept {
   end_loop();
   retire_all();
+  for (record* r = state_.constructing.first(); r != nullptr; r = r->next)
+    r->attached = r->always_ready = r->aliased = false;
   state_.backend.close();
   forget_leaks();
   remove_work(watched_from_outside);
