@@ -143,7 +143,7 @@ class core {
   };
 
   // The kernel object can be nested in others, and is told when the selector itself has work to do.
-  static constexpr bool has_front = requires(Backend b) { b.signal(true); };
+  static constexpr bool has_front = requires(Backend b) { b.signal(true), b.signal_again(); };
   // The backend finds leaked registrations by itself, and isolates them.
   static constexpr bool finds_leaks = requires(Backend b) { b.has_leaks(); };
 
