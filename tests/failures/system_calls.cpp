@@ -67,13 +67,13 @@ in_library::~in_library() { is_in_library = false; }
 
 std::vector<int> errors_of(std::string_view call) {
   static const std::map<std::string_view, std::vector<int>> errors{
-      {"epoll_create1", {EMFILE, ENFILE, ENOMEM, EINVAL}},
+      {"epoll_create1", {EMFILE, ENFILE, ENOMEM, EINVAL, ENOSYS, EPERM, EACCES}},
       {"epoll_ctl", {EBADF, EEXIST, EINVAL, ELOOP, ENOENT, ENOMEM, ENOSPC, EPERM}},
       {"epoll_wait", {EBADF, EINTR, EINVAL}},
-      {"epoll_pwait2", {EBADF, EINTR, EINVAL, ENOSYS, EPERM}},
+      {"epoll_pwait2", {EBADF, EINTR, EINVAL, ENOSYS, EPERM, EACCES, EOPNOTSUPP}},
       {"dup3", {EBADF, EBUSY, EINTR, EINVAL, EMFILE, ENOMEM, ENOSYS, EPERM, EACCES}},
-      {"ppoll", {EINTR, EINVAL, ENOMEM}},
-      {"pselect", {EBADF, EINTR, EINVAL, ENOMEM}},
+      {"ppoll", {EINTR, EINVAL, ENOMEM, ENOSYS, EPERM, EACCES, EOPNOTSUPP}},
+      {"pselect", {EBADF, EINTR, EINVAL, ENOMEM, ENOSYS, EPERM, EACCES, EOPNOTSUPP}},
       {"fcntl", {EBADF}},
       {"close", {EBADF, EINTR, EIO, ENOSPC}},
       {"eventfd", {EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM, ENOSYS, EPERM, EACCES}},
