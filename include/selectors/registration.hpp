@@ -78,6 +78,7 @@ inline constexpr std::uint16_t all_bits = 0xffff;
 //                   ready, or not reached by the last loop
 //   carried         not reached by the last loop: first in the next
 //   marked          marked ready by the program, and not reached since
+//   exhausted       a file that is always ready, edge-triggered, and has been reported
 struct record : registration {
   // The bits that a loop may not report without asking `core::deliver`: all that was not requested, or all.
   // Not a character type: the optimizer must assume that such a type aliases anything.
@@ -88,6 +89,7 @@ struct record : registration {
   bool self_reported : 1 = false;
   bool carried : 1 = false;
   bool marked : 1 = false;
+  bool exhausted : 1 = false;
   std::uint8_t pending_bits = 0;  // to be reported by the next select, whatever the kernel says then
   record* next = nullptr;         // in one list at most
 

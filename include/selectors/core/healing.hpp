@@ -94,7 +94,6 @@ SELECTORS_COLD void core<Backend>::attach(record& r) noexcept {
     return;
   }
   // A fresh kernel object reports an edge again, and so does the selector that of a file.
-  if (r.always_ready && r.interest.mode == trigger::edge) r.armed = true;
   if (!r.armed) return;
   r.always_ready = false;  // unless it is, still
   if (state_.backend.add(r))
