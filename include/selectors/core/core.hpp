@@ -309,6 +309,8 @@ template <selector_backend Backend>
 SELECTORS_NOINLINE void core<Backend>::close() noexcept {
   end_loop();
   retire_all();
+  for (record* r = state_.constructing.first(); r != nullptr; r = r->next)
+    r->attached = r->always_ready = r->aliased = false;
   state_.backend.close();
   forget_leaks();
   remove_work(watched_from_outside);
