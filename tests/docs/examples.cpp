@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// The examples of the reference pages, each between two marks with its name: `header` or `header.function`. The
-// test runs them all.
+// The examples of the reference pages, each between two marks with its name, `header` or `header.function`. A
+// test runs all of them.
 
 #include <selectors/child_exit.hpp>
 #include <selectors/mailbox.hpp>

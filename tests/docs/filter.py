@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSL-1.0
 """What Doxygen reads of a header: `filter.py EXAMPLES.CPP HEADER`, printed.
 
-The headers' comments are written for who reads them in an editor. Here they get what only Doxygen wants: a topic
+The headers' comments are written for readers in an editor. Here they get what only Doxygen wants: a topic
 for each header, headings for errors and complexity, code as code, and the example from EXAMPLES.CPP that is
-marked `//! [header.function]` or, for the class of the header's name, `//! [header]`. Namespace detail is left
-out, but for the few classes that programs hold without naming them.
+marked `//! [header.function]` or, for the class of the header's name, `//! [header]`. What is private and what is in
+namespace detail is left out, but for the few classes that programs hold without naming them.
 """
 
 import pathlib
@@ -77,9 +77,9 @@ def rewrite(comment, example):
         text = line[1:] if line.startswith(" ") else line
         is_code = text.startswith("  ") and (in_code or number == 0 or not comment[number - 1].strip())
         if is_code and not in_code:
-            rest = " ".join(comment[number:])
-            found.append(" @code{.cpp}" if re.search(r"[;{(]", rest.split("  ")[1] if "  " in rest else rest) else " @code{.unparsed}")
-        if in_code and not is_code and (text.strip() or not any(one.startswith("   ") for one in comment[number:])):
+            is_program = re.search(r"[;{]", text + "".join(comment[number + 1 : number + 2]))
+            found.append(" @code{.cpp}" if is_program else " @code{.unparsed}")
+        if in_code and not is_code:
             found.append(" @endcode")
             in_code = False
         in_code = in_code or is_code
@@ -91,13 +91,18 @@ def rewrite(comment, example):
     if in_code:
         found.append(" @endcode")
     if example:
-        found += ["", " @par Example", f" @snippet{{trimleft}} examples.cpp {example}"]
+        found += ["", " @par Example", f" @snippet examples.cpp {example}"]
     return found
 
 
+DEFINED_OUTSIDE = re.compile(
+    r"^(?=\S)(?!class|struct|namespace|using|template|#|//).*\w(<[\w, ]+>)?::~?\w+\([^;]*$"
+)
+
+
 def public_part(lines):
-    """Without what is private, what is defined outside of its class, and overloads for wrong calls only, all of
-    which Doxygen would have to understand to leave out."""
+    """Without what is private, what is defined outside of its class, and the overloads for wrong calls: Doxygen
+    would have to understand them to leave them out."""
     result, ends = [], ()
     for line in lines:
         if ends and line in ends:
@@ -111,7 +116,7 @@ def public_part(lines):
                 ends = (f"{label[1]}public:", f"{label[1][1:]}}};")
             elif line.startswith("  // ---- wrong calls"):
                 ends = ("};",)
-            elif re.match(r"^(?=\S)(?!class|struct|namespace|using|template|#|//).*\w(<[\w, ]+>)?::~?\w+\([^;]*$", line):
+            elif DEFINED_OUTSIDE.match(line):
                 while result and re.match(r"^(template|  requires|///)", result[-1]):
                     result.pop()
                 ends = ("}",) if not line.endswith("}") else ()
@@ -119,6 +124,27 @@ def public_part(lines):
                     continue
         result.append("" if ends else line)
     return result
+
+
+CONDITION = re.compile(
+    r"\n +requires\b(?!\()[^\n{;]*(?:(?:&&|\|\|)\n[^\n{;]*)*"
+    r"|(\n +requires|(?<=\)) +noexcept|(?<=const) +noexcept)\("
+)
+
+
+def without_conditions(text):
+    """Without what templates require, and when they are noexcept: both are said in terms of detail."""
+    found, at = [], 0
+    for match in CONDITION.finditer(text):
+        if match.start() < at:
+            continue
+        end, depth = match.end(), 1 if match[1] else 0
+        while depth:
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        found.append(text[at : match.start()])
+        at = end
+    return "".join(found) + text[at:]
 
 
 def hide_detail(lines):
@@ -139,7 +165,7 @@ def hide_detail(lines):
             if name and name[1] in HELD and held is None:
                 # The comment and the template's head stand above it already.
                 at = len(result)
-                while at and re.match(r"^(///|template|  requires)", result[at - 1]) and "@cond" not in result[at - 1]:
+                while at and re.match(r"^(///(?! @cond)|template|  requires)", result[at - 1]):
                     at -= 1
                 result.insert(at, "/// @endcond")
                 held = depth
@@ -177,6 +203,7 @@ def filtered(name, text, marked):
             example = None
         used.add(example)
         result += [f"{indent}///{line}" for line in rewrite(block, example)]
+    result = without_conditions("\n".join(result)).splitlines()
     while result and not result[-1].startswith(("}  // namespace", "#endif")):
         result.pop()  # specializations of std's templates
     result = hide_detail(result)
@@ -192,7 +219,10 @@ def filtered(name, text, marked):
 def main():
     examples, header = map(pathlib.Path, sys.argv[1:3])
     name = header.stem
-    sys.stdout.write(filtered(name, header.read_text(), markers(examples.read_text())))
+    text = header.read_text()
+    if header.suffix == ".hpp":
+        text = filtered(name, text, markers(examples.read_text()))
+    sys.stdout.write(text)
 
 
 if __name__ == "__main__":
