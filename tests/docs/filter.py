@@ -3,7 +3,7 @@
 
 The headers' comments are written for readers in an editor. Here they get what only Doxygen wants: a topic
 for each header, headings for errors and complexity, code as code, and the example from EXAMPLES.CPP that is
-marked `//! [header.function]` or, for the class of the header's name, `//! [header]`. What is private and what is in
+marked `//! [header.function]` or, for the class of the header's name, `//! [header]`. What is private or in
 namespace detail is left out, but for the few classes that programs hold without naming them.
 """
 
@@ -101,8 +101,8 @@ DEFINED_OUTSIDE = re.compile(
 
 
 def public_part(lines):
-    """Without what is private, what is defined outside of its class, and the overloads for wrong calls: Doxygen
-    would have to understand them to leave them out."""
+    """Without what is private, what is defined outside of its class, and the overloads for wrong calls, all of
+    which Doxygen would have to understand to leave it out."""
     result, ends = [], ()
     for line in lines:
         if ends and line in ends:
