@@ -145,6 +145,13 @@
 #define SELECTORS_EXCEPTIONS 0
 #endif
 
+// Whether <selectors/coroutine.hpp> can be used.
+#if defined(__cpp_impl_coroutine)
+#define SELECTORS_HAS_COROUTINES 1
+#else
+#define SELECTORS_HAS_COROUTINES 0
+#endif
+
 #if defined(__GNUC__)
 // Out of line and out of the way: what a program does seldom must not slow what it does always.
 #define SELECTORS_COLD [[gnu::cold, gnu::noinline]]

@@ -26,6 +26,7 @@ FLOORS = (
         "child/",
         "waitable.hpp",
         "coroutine.hpp",
+        "coroutine/",
         "testing.hpp",
         "backend/afd.hpp",
     ),

@@ -61,8 +61,7 @@ constexpr bool has_priority = [] {
     return Backend::requestable.contains(selectors::event::priority);
   return true;
 }();
-
-// `priority` where there is one; else read, which is as good where a test wants any event but write.
+// An event that is not `write`, for a test that requests two where it can.
 template <class Backend>
 constexpr selectors::event priority_or_read =
     has_priority<Backend> ? selectors::event::priority : selectors::event::read;

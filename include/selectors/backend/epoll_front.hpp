@@ -8,6 +8,7 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/os/owned_descriptor.hpp>
+#include <selectors/os/posix.hpp>
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -24,7 +25,7 @@ namespace SELECTORS_NAMESPACE::detail {
 // alone.
 inline failure make_epoll(owned_descriptor& made) noexcept {
   int fresh = ::epoll_create1(EPOLL_CLOEXEC);
-  if (fresh < 0 && (errno == ENOSYS || errno == EPERM || errno == EACCES)) {
+  if (fresh < 0 && is_forbidden_call(errno)) {
     fresh = ::epoll_create(1);
     if (fresh >= 0) ::fcntl(fresh, F_SETFD, FD_CLOEXEC);
   }

@@ -6,6 +6,7 @@
 #if SELECTORS_HAS_EPOLL
 
 #include <selectors/detail/relaxed_atomic.hpp>
+#include <selectors/os/posix.hpp>
 
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -28,10 +29,6 @@ inline constexpr long epoll_pwait2_number = 441;  // on every architecture whose
 
 // epoll_pwait2(2) is Linux 5.11's: old kernels answer ENOSYS, sandboxes one of the others.
 inline constinit relaxed_atomic<bool> has_epoll_pwait2{SELECTORS_USES_EPOLL_PWAIT2 != 0};
-
-constexpr bool is_forbidden_call(int error) noexcept {
-  return error == ENOSYS || error == EPERM || error == EACCES || error == EOPNOTSUPP;
-}
 
 inline int epoll_wait_for_milliseconds(int epoll, epoll_event* found, int room, std::int64_t left) noexcept {
   for (;;) {

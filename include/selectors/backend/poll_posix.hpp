@@ -8,6 +8,7 @@
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/ready_list.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/detail/relaxed_atomic.hpp>
 #include <selectors/os/posix.hpp>
 
 #include <poll.h>
@@ -31,7 +32,8 @@ inline constexpr int poll_read_hangup = POLLRDHUP;
 inline constexpr int poll_read_hangup = 0;
 #endif
 
-// ppoll(2): of Linux and the BSDs (NetBSD since 10), not of macOS.
+// ppoll(2): of Linux and the BSDs (NetBSD since 10), not of macOS. Where a sandbox forbids it, poll(2).
+inline constinit relaxed_atomic<bool> is_ppoll_allowed{true};
 template <class Watched>
 concept has_ppoll = requires(Watched* watched) { ppoll(watched, nfds_t{}, nullptr, nullptr); };
 
@@ -51,11 +53,14 @@ inline int poll_by_milliseconds(pollfd* watched, nfds_t count, std::chrono::nano
 template <class Watched>
 int poll_for(Watched* watched, std::size_t count, std::chrono::nanoseconds timeout) noexcept {
   if constexpr (has_ppoll<Watched>) {
-    const timespec_of time(timeout);
-    return ppoll(watched, static_cast<nfds_t>(count), time.get(), nullptr);
-  } else {
-    return poll_by_milliseconds(watched, static_cast<nfds_t>(count), timeout);
+    if (is_ppoll_allowed) {
+      const timespec_of time(timeout);
+      const int found = ppoll(watched, static_cast<nfds_t>(count), time.get(), nullptr);
+      if (found >= 0 || !is_forbidden_call(errno)) return found;
+      is_ppoll_allowed = false;
+    }
   }
+  return poll_by_milliseconds(watched, static_cast<nfds_t>(count), timeout);
 }
 
 }  // namespace detail

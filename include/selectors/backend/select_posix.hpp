@@ -8,11 +8,16 @@
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/ready_list.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/detail/relaxed_atomic.hpp>
 #include <selectors/os/posix.hpp>
 
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <time.h>
+#if SELECTORS_HAS_EPOLL
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <bit>
 #include <cerrno>
@@ -39,6 +44,36 @@ inline int selectors_pselect(int count, fd_set* readers, fd_set* writers, fd_set
   return ::pselect(count, readers, writers, exceptional, timeout, mask);
 }
 #endif
+
+// Where a sandbox forbids pselect6(2), pselect(2)'s system call on Linux, there is an older one. It is called by
+// number, since glibc's select(2) is a pselect6(2) too. With i386 SYS_select is one that takes a block of memory.
+inline constinit relaxed_atomic<bool> is_pselect_allowed{true};
+
+inline int select_for(int count, fd_set* readers, fd_set* writers, fd_set* exceptional,
+                      const timespec* timeout) noexcept {
+#if SELECTORS_HAS_EPOLL && (defined(SYS__newselect) || defined(SYS_select))
+#if defined(SYS__newselect)
+  constexpr long number = SYS__newselect;
+#else
+  constexpr long number = SYS_select;
+#endif
+  if (!is_pselect_allowed) {
+    struct {
+      long seconds;
+      long microseconds;
+    } time{};
+    if (timeout != nullptr) time = {timeout->tv_sec, timeout->tv_nsec / 1000};
+    return static_cast<int>(
+        ::syscall(number, count, readers, writers, exceptional, timeout != nullptr ? &time : nullptr));
+  }
+  const int found = detail::selectors_pselect(count, readers, writers, exceptional, timeout, nullptr);
+  if (found >= 0 || !is_forbidden_call(errno)) return found;
+  is_pselect_allowed = false;
+  return detail::select_for(count, readers, writers, exceptional, timeout);
+#else
+  return detail::selectors_pselect(count, readers, writers, exceptional, timeout, nullptr);
+#endif
+}
 
 // The words of the kernel's bitmaps: an fd_set is an array of them, whatever it is called there. unsigned long with
 // Linux and FreeBSD, 32 bits with macOS, NetBSD and OpenBSD.
@@ -193,8 +228,7 @@ class select_backend : public detail::ready_list {
   int ask(std::chrono::nanoseconds timeout) noexcept {
     const detail::timespec_of time(detail::whole_microseconds(timeout));
     const auto set = [this](std::size_t i) { return reinterpret_cast<fd_set*>(found_[i].data()); };
-    return detail::selectors_pselect(static_cast<int>(words_ * bits_of_word), set(0), set(1), set(2),
-                                     time.get(), nullptr);
+    return detail::select_for(static_cast<int>(words_ * bits_of_word), set(0), set(1), set(2), time.get());
   }
 
   // The sets are as they were asked with: pselect(2) leaves them on error.

@@ -43,6 +43,11 @@ inline bool is_always_ready_file(native_handle_type handle) noexcept {
   return ::poll(&asked, 1, 0) == 1 && asked.revents == both;
 }
 
+// Whether a system call is not there, or not for us: old kernels answer ENOSYS, sandboxes one of these.
+constexpr bool is_forbidden_call(int error) noexcept {
+  return error == ENOSYS || error == EPERM || error == EACCES || error == EOPNOTSUPP;
+}
+
 // Closes and forgets. After an error Linux has closed the number nonetheless, and EINTR must not be retried:
 // close(2). errno is kept, since who closes has often just failed.
 inline void close_descriptor(native_handle_type& handle) noexcept {
