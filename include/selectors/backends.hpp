@@ -10,7 +10,7 @@
 
 #include <tuple>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 // Each platform's backends, the default first. All of them exist side by side; which one a selector uses is
 // its type.
@@ -27,4 +27,4 @@ using available_backends = std::tuple<poll_backend, select_backend>;
 #endif
 using default_backend = std::tuple_element_t<0, available_backends>;
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

@@ -21,7 +21,7 @@
 #include <system_error>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 
@@ -188,6 +188,6 @@ class basic_child_exit {
 /// The end of a child process as an event, by the best way that the system has.
 using child_exit = basic_child_exit<detail::child_watch>;
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

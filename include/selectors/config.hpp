@@ -6,6 +6,8 @@
 #include "selectors needs C++20"  // no such file, which ends the compilation before hundreds of other errors
 #endif
 
+#include <selectors/version.hpp>
+
 // The only file that asks which operating system and which compiler options these are.
 //
 // SELECTORS_HAS_EPOLL, _KQUEUE, _POLL and _SELECT are public: always defined, 0 or 1. The rest is the
@@ -141,6 +143,13 @@
 #define SELECTORS_EXCEPTIONS 1
 #else
 #define SELECTORS_EXCEPTIONS 0
+#endif
+
+// Whether <selectors/coroutine.hpp> can be used.
+#if defined(__cpp_impl_coroutine)
+#define SELECTORS_HAS_COROUTINES 1
+#else
+#define SELECTORS_HAS_COROUTINES 0
 #endif
 
 #if defined(__GNUC__)

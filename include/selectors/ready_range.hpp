@@ -13,7 +13,7 @@
 #include <iterator>
 #include <string_view>  // declares std::ranges::enable_view too, at a fifth of what <ranges> costs
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 /// What a select found: a view and single-pass input range of ready_event by value. The selector itself keeps
 /// the position, so the next select knows which entries a loop did not reach. An entry is reached when
@@ -127,7 +127,7 @@ class ready_range {
   bool interrupted_ = false;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 template <class Data, class Backend>
 inline constexpr bool std::ranges::enable_view<selectors::detail::ready_range<Data, Backend>> = true;

@@ -3,11 +3,12 @@
 
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/version.hpp>
 
 #include <cstdint>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// What a selector hands to its backend for each key. Its address is the token: it stays the same, and
 /// readable, as long as the backend lives, so the kernel may carry it.
@@ -129,4 +130,4 @@ class record_list {
 };
 
 }  // namespace detail
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

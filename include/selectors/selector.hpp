@@ -24,7 +24,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// Watches handles and reports which of them are ready: Python's `selectors` over one kernel interface, which
 /// is chosen by type.
@@ -632,4 +632,4 @@ template <class Data = void>
 using select_selector = selector<Data, select_backend>;
 #endif
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

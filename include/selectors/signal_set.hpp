@@ -14,7 +14,7 @@
 #include <initializer_list>
 #include <system_error>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// Signals as events: a pollable that is readable once one of its signals has come.
 ///
@@ -158,4 +158,4 @@ class signal_set {
   bool is_subscribed_ = false;
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

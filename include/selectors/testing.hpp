@@ -25,7 +25,7 @@
 // For the tests of programs that use the library: a backend without a kernel. What is ready is scripted, errors are
 // given on request, and time is virtual, so a test of a day of timeouts ends at once. Not part of the umbrella.
 
-namespace selectors::testing {
+namespace SELECTORS_NAMESPACE::testing {
 
 /// The time of this thread's scripted backends: it stands still but while one of them waits, and in `advance`.
 /// A clock as <chrono> has them, for `select_until` and for whatever else of the program under test asks for
@@ -261,4 +261,4 @@ class scripted_backend : public detail::ready_list {
   detail::buffer<state> states_;  // by handle
 };
 
-}  // namespace selectors::testing
+}  // namespace SELECTORS_NAMESPACE::testing

@@ -35,7 +35,7 @@ def tables(results, brief=False):
         ],
     )
     yield ""
-    left_out = ("compile", "timers", "echo, 1 conn") if brief else ("compile", "timers")
+    left_out = ("compile", "timers", "a coroutine", "echo, 1 conn") if brief else ("compile", "timers", "a coroutine")
     timed = {
         what: of
         for what, of in results["times"].items()
@@ -65,7 +65,7 @@ def tables(results, brief=False):
     rows += [
         [what, of["peers"]["selectors"]["text"], f"{of['promised']:.2f}" if of["promised"] else ""]
         for what, of in results["times"].items()
-        if what.startswith(("compile", "timers"))
+        if what.startswith(("compile", "timers", "a coroutine"))
     ]
     yield from table(["what else it costs", "selectors", "bar"], rows)
 

@@ -281,6 +281,20 @@ def run_timers():
                 tell(f"timers: to {title}, beside {title_of}", {"selectors": contest.ratios(played, theirs)["selectors"]}, promised)
 
 
+def run_coroutines():
+    who = ["plain", "selectors", "deadline", *(["asio_read", "asio_wait"] if "asio" in installed else [])]
+    for pairs, active in (2, 1), (100, 10):
+        commands = {name: program("coroutines", name, pairs, active, 20000 // scale) for name in who}
+        played = contest.take_turns(commands, rounds)
+        for ours, title in ("selectors", "a coroutine's turn"), ("deadline", "a coroutine's turn with a deadline"):
+            title = f"{title}, {pairs} pairs, {active} active"
+            theirs = {"plain": ("a handler", 1.4 if ours == "selectors" else None)}
+            if "asio" in installed and ours == "selectors":
+                theirs |= {"asio_read": ("Asio's awaited read", 1.0), "asio_wait": ("Asio's awaited readiness", 1.0)}
+            for other, (name, promised) in theirs.items():
+                tell(f"{title}, beside {name}", {"selectors": contest.ratios(played, other)[ours]}, promised)
+
+
 def run_operations():
     """Google Benchmark has the calls beside the loop take turns, at random."""
     out = subprocess.run(
@@ -385,6 +399,7 @@ PARTS = (
     run_workloads,
     run_mailboxes,
     run_timers,
+    run_coroutines,
     run_operations,
     run_echo,
 )

@@ -19,7 +19,7 @@
 #include <string_view>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// Windows' own epoll, undocumented but what its select is made of: polls of \Device\Afd that answer through a
 /// completion port. The cost of a wait grows with what is ready and what was reported before, whatever is registered;
@@ -306,6 +306,6 @@ class afd_backend : public detail::ready_list {
   detail::afd::request_pool requests_;
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

@@ -18,7 +18,7 @@
 // The device behind the sockets of Windows, and the little of the native interface that it takes to talk to it. None
 // of this is in the headers of every compiler, so it is declared here, under names of our own; ntdll, which every
 // process has loaded, need not be linked.
-namespace selectors::detail::afd {
+namespace SELECTORS_NAMESPACE::detail::afd {
 
 using nt_status = LONG;
 inline constexpr nt_status pending = 0x103;
@@ -211,6 +211,6 @@ inline failure find_base_socket(SOCKET socket, SOCKET& base) noexcept {
   return {};
 }
 
-}  // namespace selectors::detail::afd
+}  // namespace SELECTORS_NAMESPACE::detail::afd
 
 #endif

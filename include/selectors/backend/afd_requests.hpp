@@ -15,7 +15,7 @@
 #include <new>
 #include <utility>
 
-namespace selectors::detail::afd {
+namespace SELECTORS_NAMESPACE::detail::afd {
 
 // One poll of one socket. It stays where it is, and its own, from when it is started until its answer has come back.
 struct request {
@@ -147,6 +147,6 @@ class request_pool {
   buffer<std::uint32_t> queue_;  // slots of the unstarted, in no order
 };
 
-}  // namespace selectors::detail::afd
+}  // namespace SELECTORS_NAMESPACE::detail::afd
 
 #endif

@@ -23,7 +23,7 @@
 #include <string_view>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// Linux's epoll(7): the cost of a wait grows with what is ready, whatever is registered. One system call for
 /// each change. Level, edge and one-shot triggering; exclusive wake-ups.
@@ -420,6 +420,6 @@ bool epoll_backend::renew_young(ForEach for_each) noexcept {
   return true;
 }
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

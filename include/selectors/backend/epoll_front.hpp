@@ -19,7 +19,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // A close-on-exec epoll(7) object. epoll_create1(2) is Linux 2.6.27's; a sandbox may know the older call
 // alone.
@@ -134,6 +134,6 @@ class epoll_front {
   bool is_ready_ = false;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -19,7 +19,7 @@
 #include <limits>
 
 // A wait of epoll(7) for a time, in nanoseconds where the kernel has them.
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 #if defined(SYS_epoll_pwait2)
 inline constexpr long epoll_pwait2_number = SYS_epoll_pwait2;
@@ -56,6 +56,6 @@ SELECTORS_COLD inline int epoll_wait_for(int epoll, epoll_event* found, int room
                                      std::chrono::ceil<std::chrono::milliseconds>(timeout).count());
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -30,7 +30,7 @@
 #include <cstddef>
 #include <string_view>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// kqueue(2) of macOS and the BSDs: the cost of a wait grows with what is ready, whatever is registered. One
 /// system call for each change, and fstat(2) for a new handle. Level, edge and one-shot triggering.
@@ -413,6 +413,6 @@ class kqueue_backend : public detail::ready_list {
   bool may_skip_ = false;  // something is watched whose events are not all reported
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

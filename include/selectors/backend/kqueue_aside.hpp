@@ -16,7 +16,7 @@
 #include <cstddef>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // The descriptors that a kqueue refuses or reports wrongly though poll(2) and select(2) do not: macOS's
 // /dev/tty, the pipes that have hung up already, NetBSD's FIFOs. They are watched by select(2), since macOS's
@@ -97,6 +97,6 @@ class kqueue_aside {
   native_handle_type room_ = 0;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

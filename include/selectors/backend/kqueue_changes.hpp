@@ -19,7 +19,7 @@
 #include <limits>
 
 // What the kqueue backend asks of kevent(2), in the types of whichever system this is.
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 using kernel_event = struct ::kevent;
 
@@ -174,6 +174,6 @@ class kqueue_changes {
   change changes_[most] = {};
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

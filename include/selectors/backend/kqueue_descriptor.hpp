@@ -24,7 +24,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // The descriptor of a queue. A child does not inherit it: there the number is free, or somebody else's. (What
 // libkqueue leaves open in a child stays open.)
@@ -147,6 +147,6 @@ class kqueue_descriptor {
   std::uintptr_t mark_ = 0;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

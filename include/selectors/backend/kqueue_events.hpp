@@ -21,7 +21,7 @@
 //   EVFILT_EXCEPT   priority, if it is NOTE_OOB; else hangup
 //
 // and with EV_EOF, fflags are the socket's error. There may be data before the end.
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // Behind the bits of an event: which filters of a socket have reported an end.
 inline constexpr event_bits read_ended = 256, write_ended = 512;
@@ -69,6 +69,6 @@ inline event_bits hangup_of(const registration& r, event_bits bits) noexcept {
   return hangs_up(r.handle) ? hangup : 0;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -19,7 +19,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // Sockets that may come to listen(2). NetBSD, OpenBSD and DragonFly decide when EVFILT_READ is added whether
 // it looks for connections or for data (soo_kqfilter of uipc_socket.c): on a socket that listens only later
@@ -105,6 +105,6 @@ class kqueue_listeners {
   std::size_t size_ = 0;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

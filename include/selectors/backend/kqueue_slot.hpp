@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // What the kqueue backend keeps in the slot of a registration:
 //
@@ -74,6 +74,6 @@ class kqueue_slot {
   static constexpr std::uint32_t excepts = std::uint32_t{1} << 31;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

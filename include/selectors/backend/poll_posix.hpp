@@ -22,7 +22,7 @@
 #include <string_view>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 
@@ -193,6 +193,6 @@ class poll_backend : public detail::ready_list {
   detail::buffer<registration*> tokens_;  // whose each of them is
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

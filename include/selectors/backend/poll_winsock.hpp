@@ -17,7 +17,7 @@
 #include <string_view>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// WSAPoll: the cost of a wait grows with what is registered. No system call for a change, and no kernel object. Level
 /// and one-shot triggering. A few sockets that WSAPoll does not serve are looked at by select, a hundred times a second
@@ -243,6 +243,6 @@ class poll_backend : public detail::ready_list {
   detail::buffer<registration*> tokens_;  // whose each of them is
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

@@ -3,10 +3,11 @@
 
 #include <selectors/backend/concept.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/version.hpp>
 
 #include <cstddef>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // What a wait found, for a backend whose kernel does not write it in a form that a selector can read: a base that gives it
 // the part of `selector_backend` that is about entries.
@@ -32,4 +33,4 @@ class ready_list {
   buffer<entry> ready_;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

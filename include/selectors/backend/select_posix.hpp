@@ -28,7 +28,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 
@@ -263,6 +263,6 @@ class select_backend : public detail::ready_list {
   detail::buffer<registration*> tokens_;  // by handle
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

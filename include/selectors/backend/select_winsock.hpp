@@ -18,7 +18,7 @@
 #include <string_view>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// select of Winsock: the cost of a wait grows with what is registered. No system call for a change but one
 /// when a socket begins to be watched, and no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: an fd_set is a count and an
@@ -189,6 +189,6 @@ class select_backend : public detail::ready_list {
   detail::buffer<SOCKET> sets_[sets];
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

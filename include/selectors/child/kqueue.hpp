@@ -18,7 +18,7 @@
 
 #include <cerrno>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // The end of a child by EVFILT_PROC of kqueue(2), in a queue of its own: so it can be registered in any
 // selector. The queue is readable while the event is in it. No child process inherits it.
@@ -70,6 +70,6 @@ class kqueue_watch {
   process_stamp process_;  // whose the queue is
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -22,7 +22,7 @@
 #include <cerrno>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // The end of a child by a pidfd_open(2), of Linux 5.3: a descriptor of this process and no later one of the
 // same number. It is readable once the process has ended, and stays so, also after somebody has waited for
@@ -118,6 +118,6 @@ class pidfd_watch {
       &the_silent_descriptor;  // of the module that opened it, whatever module closes it
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -21,7 +21,7 @@
 #include <system_error>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // The end of a child by SIGCHLD, where the system has nothing better. Signals coalesce, so the handler looks
 // at each child that is watched: a system call each. A handler of the program's own is called as before; one
@@ -97,6 +97,6 @@ class sigchld_watch {
   std::unique_ptr<listener, unsubscribe> listener_;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

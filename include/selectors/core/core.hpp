@@ -16,7 +16,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // A hand-made vtable of the concrete key type, of which the core knows the record alone.
 struct key_vtable {
@@ -372,4 +372,4 @@ SELECTORS_COLD bool core<Backend>::has_own_work() const noexcept {
   return false;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

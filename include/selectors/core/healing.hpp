@@ -19,7 +19,7 @@
 // key. Other backends that can leak heal after 1 + size()/8 reports of ghosts: with fewer, one program that
 // duplicates a descriptor could make the selector replace its object at each wait.
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::note_stale(const record& r) noexcept {
@@ -103,4 +103,4 @@ SELECTORS_COLD void core<Backend>::attach(record& r) noexcept {
     arm(r);
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -10,7 +10,7 @@
 
 // Waiting, and the loop over what a wait found.
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // When a wait must end. The clock is read only by those that ask: where nothing stale can end a wait early,
 // its timeout is the kernel's affair alone.
@@ -239,4 +239,4 @@ SELECTORS_COLD void core<Backend>::watch_loop(int found) noexcept {
   ++state_.end;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

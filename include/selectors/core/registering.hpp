@@ -6,7 +6,7 @@
 
 // Registering, modifying, unregistering; and the keys that wait to be destroyed.
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // ---- registering ------------------------------------------------------------------------------------------
 
@@ -286,4 +286,4 @@ void core<Backend>::recycle(record& r) noexcept {
   if (++state_.quarantined > 64 + state_.size) add_work(heal_wanted | full_heal_wanted);
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

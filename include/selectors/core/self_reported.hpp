@@ -9,7 +9,7 @@
 // What the selector reports of its own accord: files that are always ready, keys that the kernel refused to
 // watch again, keys that were marked ready, and what the last loop did not reach.
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 template <selector_backend Backend>
 SELECTORS_COLD failure core<Backend>::mark_ready(lookup which, event_mask events) noexcept {
@@ -147,4 +147,4 @@ SELECTORS_COLD void core<Backend>::drop_pending(record& r) noexcept {
       state_.backend.set_entry(static_cast<std::size_t>(e - first), r, entry_is_void);
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

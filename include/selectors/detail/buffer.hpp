@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // What a buffer is whatever its elements are.
 class untyped_buffer {
@@ -70,4 +70,4 @@ class buffer : public untyped_buffer {
   const T& operator[](std::size_t i) const noexcept { return data()[i]; }
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // Which item a handle has, for handles of any number: items are things with a `handle`, and stay at the position where
 // they were put until they are taken out, so who goes over the positions misses none when others leave. Beside them
@@ -134,4 +134,4 @@ class handle_hash {
   buffer<std::uint32_t> index_;  // positions plus one; 0 where there is none
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/version.hpp>
+
 #include <cstddef>
 #include <limits>
 #include <new>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // Memory for nodes of one size, in chunks that are given back only with the pool: so a token that the kernel
 // still carries may be stale but never dangles, and a warm pool allocates nothing.
@@ -88,4 +90,4 @@ class pool {
   std::size_t taken_ = 0;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

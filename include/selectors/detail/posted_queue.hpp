@@ -11,7 +11,7 @@
 #include <new>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // What a mailbox keeps its values in: a queue in chunks, where each value stays where it was put, so that it
 // is moved once. Any thread puts, under the lock; one thread, the taker, reaches and destroys values, which
@@ -175,4 +175,4 @@ class posted_queue {
   std::atomic<std::size_t> destroyed_{0};  // how many, ever; written by the taker alone
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

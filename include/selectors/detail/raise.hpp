@@ -5,12 +5,12 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // Whether the forms that throw exist: a constraint on each of them.
 inline constexpr bool has_exceptions = SELECTORS_EXCEPTIONS;
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #if SELECTORS_EXCEPTIONS
 
@@ -22,7 +22,7 @@ inline constexpr bool has_exceptions = SELECTORS_EXCEPTIONS;
 #include <system_error>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // What the library throws. It puts its text together without strings: those of std::system_error's own
 // constructors would add two kibibytes to every program.
@@ -120,16 +120,16 @@ template <class Error = selector_error>
   raise_about<Error>(what, operation, &handle);
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #else
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // Only declared: what calls it is never instantiated.
 [[noreturn]] void raise(failure what, const char* operation,
                         native_handle_type handle = invalid_handle) noexcept;
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

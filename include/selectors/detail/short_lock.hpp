@@ -6,7 +6,7 @@
 #include <atomic>
 #include <cerrno>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // A lock for a few instructions at a time, which a child process can make its own.
 //
@@ -69,4 +69,4 @@ class short_lock {
   std::atomic<const void*> holder_{nullptr};
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

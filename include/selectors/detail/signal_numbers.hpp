@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/version.hpp>
+
 #include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 /// Some signal numbers, each at most once: a small value that can be copied and kept. A range of `int` in
 /// ascending order.
@@ -118,4 +120,4 @@ class pending_signals {
   std::atomic<std::uint32_t> words_[signal_numbers::word_count] = {};
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/version.hpp>
+
 #include <bit>
 #include <chrono>
 #include <cstdint>
@@ -8,7 +10,7 @@
 #include <ratio>
 #include <type_traits>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 using std::chrono::nanoseconds;
 
@@ -283,4 +285,4 @@ constexpr nanoseconds remaining(const std::chrono::time_point<Clock, Duration>& 
   }
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -15,7 +15,7 @@
 #include <cerrno>
 
 // What waitid(2) and waitpid(2) say of one child process. Neither waits here.
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 enum class child_state : unsigned char { is_running, has_ended, is_not_ours };
 
@@ -67,6 +67,6 @@ inline bool kill_child(pid_t pid, int signal) noexcept {
   return false;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -16,7 +16,7 @@
 
 // The console's events, which Windows reports to a handler in a thread of its own, as the signals that they
 // are elsewhere. os/signal_handlers.hpp has the same names.
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 class signal_handlers;
 
@@ -122,6 +122,6 @@ inline BOOL WINAPI handle_console_event(DWORD event) {
   return all_signal_handlers.report(event) ? TRUE : FALSE;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -13,7 +13,7 @@
 #include <cerrno>
 #endif
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 #if SELECTORS_HAS_FORK
 
@@ -177,4 +177,4 @@ class process_stamp {
 
 #endif
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -17,7 +17,7 @@
 #include <chrono>
 
 // What the backends of POSIX share.
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // Whether a number is open, and can ever be ready. F_GETFL fails with EBADF alone, and only for a number that
 // is not open: fcntl(2). What open(2) made with O_PATH is a name of a file, not the file: poll(2) calls it
@@ -84,6 +84,6 @@ constexpr std::chrono::nanoseconds whole_microseconds(std::chrono::nanoseconds t
   return timeout <= most ? std::chrono::ceil<std::chrono::microseconds>(timeout) : timeout;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -13,7 +13,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // Waits a moment for another thread. A thread of real-time priority must sleep: sched_yield(2) lets no thread
 // of lower priority run.
@@ -70,6 +70,6 @@ class process_lock_guard {
   process_lock& lock_;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

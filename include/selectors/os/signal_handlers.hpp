@@ -27,7 +27,7 @@
 // A child process inherits the handlers and the list by fork(2). Its handlers report to nobody, since the
 // subscribers are its parent's, until the child itself subscribes or unsubscribes: then it starts with an
 // empty list.
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 class signal_handlers;
 
@@ -291,6 +291,6 @@ inline void handle_signal(int number, siginfo_t* info, void* context) {
   all_signal_handlers.call_previous(number, info, context);
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

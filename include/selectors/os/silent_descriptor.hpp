@@ -16,7 +16,7 @@
 #include <cerrno>
 #include <cstddef>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // A descriptor that is never readable: an eventfd(2) that nobody notifies. There is one in the process while
 // somebody holds it, so that putting it over another number needs no free descriptor, and works when all are
@@ -54,6 +54,6 @@ class silent_descriptor {
 
 inline constinit silent_descriptor the_silent_descriptor;
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -40,7 +40,7 @@
 #include <limits>
 
 // What the backends of Windows share.
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 static_assert(std::same_as<native_handle_type, SOCKET>);
 static_assert(invalid_handle == INVALID_SOCKET);
@@ -139,6 +139,6 @@ inline bool reports_failed_connects() noexcept {
   return known == answer::yes;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -17,7 +17,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // What a wakeup is made of on Linux: an eventfd(2), which counts notifications and is readable unless there
 // are none. It has no writing end. Where a sandbox refuses it, a pipe serves.
@@ -61,6 +61,6 @@ class eventfd_channel : private pipe_channel {
   using pipe_channel::native_handle;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -12,7 +12,7 @@
 #include <atomic>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // A socket that is closed with its scope, never inherited by a child process.
 class owned_socket {
@@ -179,6 +179,6 @@ class winsock_channel {
   std::atomic<int> state_{0};
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

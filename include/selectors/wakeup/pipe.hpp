@@ -16,7 +16,7 @@
 #include <cerrno>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // pipe2(2): of Linux and the BSDs, not of macOS.
 template <class Ends>
@@ -127,6 +127,6 @@ class pipe_channel {
   }
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif
