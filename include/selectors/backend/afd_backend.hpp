@@ -21,10 +21,11 @@
 
 namespace SELECTORS_NAMESPACE {
 
-/// Windows' own epoll, undocumented but what its select is made of: polls of \Device\Afd that answer through a
-/// completion port. The cost of a wait grows with what is ready and what was reported before, whatever is registered;
-/// as many sockets as there is memory. One system call for each reported or modified socket at the next wait, none for
-/// a change. Level and one-shot triggering. It is in no other header, and nobody's default.
+/// Windows' own epoll, undocumented but what its select is made of: polls of \Device\Afd that answer through
+/// a completion port. The cost of a wait grows with what is ready and what was reported before, whatever is
+/// registered; as many sockets as there is memory. One system call for each reported or modified socket at
+/// the next wait, none for a change. Level and one-shot triggering. It is in no other header, and nobody's
+/// default.
 class afd_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "afd";
@@ -65,8 +66,8 @@ class afd_backend : public detail::ready_list {
     return {};
   }
 
-  // The memory of a request is the kernel's until it has answered, and it answers what is cancelled at once. If it
-  // does not, the memory is left to it for ever.
+  // The memory of a request is the kernel's until it has answered, and it answers what is cancelled at once.
+  // If it does not, the memory is left to it for ever.
   void close() noexcept {
     if (state_.port == nullptr) return;
     disown_all();
@@ -76,8 +77,8 @@ class afd_backend : public detail::ready_list {
     state_ = {};
   }
 
-  // Between two waits a registration may leave one request with the kernel and take another, being paused and asked for
-  // again, but no more: what is new is started by the wait only.
+  // Between two waits a registration may leave one request with the kernel and take another, being paused and
+  // asked for again, but no more: what is new is started by the wait only.
   failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {
     return ready_.reserve(count, used) ? requests_.reserve(state_.port, 2 * count) : failure::memory();
   }
@@ -109,8 +110,8 @@ class afd_backend : public detail::ready_list {
     return true;
   }
 
-  // What answers came before this call may be over by now: they are asked again, and an answer to that, or one that
-  // comes while this waits, is true. So a wait tells what is ready now, as select does.
+  // What answers came before this call may be over by now: they are asked again, and an answer to that, or
+  // one that comes while this waits, is true. So a wait tells what is ready now, as select does.
   int wait(std::chrono::nanoseconds timeout) noexcept {
     detail::countdown time(timeout);
     state_.found = 0;
@@ -172,8 +173,8 @@ class afd_backend : public detail::ready_list {
     }
   }
 
-  // A device would be polled like a socket, and never answer (of wine it is the end). Only one that was opened since can
-  // have the number.
+  // A device would be polled like a socket, and never answer (of wine it is the end). Only one that was
+  // opened since can have the number.
   static bool is_socket(request& q) noexcept {
     if (q.base == INVALID_SOCKET) return false;
     const std::uint32_t devices = detail::afd::devices.load(std::memory_order_relaxed);
@@ -242,8 +243,8 @@ class afd_backend : public detail::ready_list {
     start(q);
   }
 
-  // Outside of a wait, to have one that is free, or (with none wanted) all: an answer for somebody is asked again by
-  // the next wait. Not for ever.
+  // Outside of a wait, to have one that is free, or (with none wanted) all: an answer for somebody is asked
+  // again by the next wait. Not for ever.
   SELECTORS_COLD bool reclaim(std::size_t wanted) noexcept {
     constexpr int max_tries = 20;
     constexpr DWORD pause = 50;

@@ -15,9 +15,9 @@
 #include <cstdint>
 #include <limits>
 
-// The device behind the sockets of Windows, and the little of the native interface that it takes to talk to it. None
-// of this is in the headers of every compiler, so it is declared here, under names of our own; ntdll, which every
-// process has loaded, need not be linked.
+// The device behind the sockets of Windows, and the little of the native interface that it takes to talk to
+// it. None of this is in the headers of every compiler, so it is declared here, under names of our own;
+// ntdll, which every process has loaded, need not be linked.
 namespace SELECTORS_NAMESPACE::detail::afd {
 
 using nt_status = LONG;
@@ -137,8 +137,8 @@ inline int errno_of_port() noexcept {
 // How many devices this process has opened. The number of a closed socket may be one of theirs next.
 inline constinit std::atomic<std::uint32_t> devices{1};
 
-// Opened by any name below \Device\Afd, and without the attributes that would make a socket of it, it is a handle to
-// the device itself. Its completions go to the port.
+// Opened by any name below \Device\Afd, and without the attributes that would make a socket of it, it is a
+// handle to the device itself. Its completions go to the port.
 inline failure open_device(HANDLE port, HANDLE& device) noexcept {
   static constexpr wchar_t text[] = L"\\Device\\Afd\\Selectors";
   const nt_string name{sizeof text - sizeof(wchar_t), sizeof text, text};
@@ -162,8 +162,8 @@ inline failure open_device(HANDLE port, HANDLE& device) noexcept {
   return {};
 }
 
-// Asks to be told, by the port, when any of the events is there; at once if one is already. Both structs are the
-// kernel's, and stay where they are, until its answer has come out of the port; that names `context`.
+// Asks to be told, by the port, when any of the events is there; at once if one is already. Both structs are
+// the kernel's, and stay where they are, until its answer has come out of the port; that names `context`.
 inline nt_status start_poll(HANDLE device, SOCKET socket, ULONG events, poll_info& info, io_status& status,
                             void* context) noexcept {
   constexpr ULONG ioctl_afd_poll = 0x12024;
@@ -179,9 +179,9 @@ inline void cancel_poll(HANDLE device, io_status& which) noexcept {
   (void)calls.cancel.load(std::memory_order_relaxed)(device, &which, &how);
 }
 
-// The socket that the device knows: layered service providers (firewalls, filters) may have put theirs in front of it.
-// A number that is no socket has none. SIO_BASE_HANDLE is for all layers to pass through; some do not, but
-// answer for which socket they poll or select, which is one layer further down.
+// The socket that the device knows: layered service providers (firewalls, filters) may have put theirs in
+// front of it. A number that is no socket has none. SIO_BASE_HANDLE is for all layers to pass through; some
+// do not, but answer for which socket they poll or select, which is one layer further down.
 inline failure find_base_socket(SOCKET socket, SOCKET& base) noexcept {
   constexpr DWORD sio_base_handle = 0x48000022;
   constexpr DWORD of_next_layer[] = {0x4800001c, 0x4800001d,

@@ -17,7 +17,8 @@
 
 namespace SELECTORS_NAMESPACE::detail::afd {
 
-// One poll of one socket. It stays where it is, and its own, from when it is started until its answer has come back.
+// One poll of one socket. It stays where it is, and its own, from when it is started until its answer has
+// come back.
 struct request {
   io_status status;
   poll_info info;
@@ -33,8 +34,8 @@ struct request {
   bool cancelled;
 };
 
-// The requests of a backend, and which of them are free, and which are to be started by the next wait. They lie in blocks,
-// each with a device of its own.
+// The requests of a backend, and which of them are free, and which are to be started by the next wait. They
+// lie in blocks, each with a device of its own.
 class request_pool {
  public:
   request_pool() noexcept = default;
@@ -104,8 +105,8 @@ class request_pool {
     q.queue_index = 0;
   }
 
-  // Calls `start(request)` for each that is unstarted. Those that it puts off until the next time queue up in the places
-  // behind.
+  // Calls `start(request)` for each that is unstarted. Those that it puts off until the next time queue up in
+  // the places behind.
   template <class Start>
   void start_all(Start start) noexcept {
     const std::size_t count = std::exchange(unstarted_, 0);
@@ -117,7 +118,8 @@ class request_pool {
   }
 
  private:
-  // Requests of one device. To find the one to cancel, the kernel searches those of a device: so they are few.
+  // Requests of one device. To find the one to cancel, the kernel searches those of a device: so they are
+  // few.
   struct block {
     static constexpr std::size_t size = 32;
     HANDLE device;

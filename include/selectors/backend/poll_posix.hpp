@@ -65,8 +65,8 @@ int poll_for(Watched* watched, std::size_t count, std::chrono::nanoseconds timeo
 
 }  // namespace detail
 
-/// poll(2): the cost of a wait grows with what is registered. No system call for a change (on macOS one, to see whether
-/// poll(2) takes it), and no kernel object. Level and one-shot triggering.
+/// poll(2): the cost of a wait grows with what is registered. No system call for a change (on macOS one, to
+/// see whether poll(2) takes it), and no kernel object. Level and one-shot triggering.
 class poll_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "poll";

@@ -19,10 +19,10 @@
 
 namespace SELECTORS_NAMESPACE {
 
-/// WSAPoll: the cost of a wait grows with what is registered. No system call for a change, and no kernel object. Level
-/// and one-shot triggering. A few sockets that WSAPoll does not serve are looked at by select, a hundred times a second
-/// while there are any: of which the peer has closed its sending side while only writing is waited for and cannot go on;
-/// and, before Windows 10 2004, those that are still connecting.
+/// WSAPoll: the cost of a wait grows with what is registered. No system call for a change, and no kernel
+/// object. Level and one-shot triggering. A few sockets that WSAPoll does not serve are looked at by select,
+/// a hundred times a second while there are any: of which the peer has closed its sending side while only
+/// writing is waited for and cannot go on; and, before Windows 10 2004, those that are still connecting.
 class poll_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "poll";
@@ -82,8 +82,8 @@ class poll_backend : public detail::ready_list {
     return true;
   }
 
-  // A socket that is closed does not end WSAPoll, which tells of it when its time has come: so it looks first. What
-  // comes back from aside is asked of WSAPoll at once.
+  // A socket that is closed does not end WSAPoll, which tells of it when its time has come: so it looks
+  // first. What comes back from aside is asked of WSAPoll at once.
   int wait(std::chrono::nanoseconds timeout) noexcept {
     detail::countdown time(timeout);
     int milliseconds = 0;
@@ -100,7 +100,7 @@ class poll_backend : public detail::ready_list {
   }
 
  private:
-  // ---- those that WSAPoll serves, before `polled_`, and those that it does not -----------------------------------
+  // ---- those that WSAPoll serves, before `polled_`, and those that it does not ----------------------------
 
   void exchange(std::size_t a, std::size_t b) noexcept {
     std::swap(watched_[a], watched_[b]);
@@ -122,7 +122,8 @@ class poll_backend : public detail::ready_list {
     return type == SOCK_STREAM && listens == 0 && !detail::is_connected_socket(socket);
   }
 
-  // What failed to connect, and what is closed, is told. What is ready is WSAPoll's again, which knows the details.
+  // What failed to connect, and what is closed, is told. What is ready is WSAPoll's again, which knows the
+  // details.
   std::size_t look_aside(std::size_t found) noexcept {
     for (std::size_t i = polled_; i < size_; ++i) {
       const event_bits bits = look_at(*tokens_[i]);
@@ -160,7 +161,7 @@ class poll_backend : public detail::ready_list {
     return detail::mask_bits::of(found);
   }
 
-  // ---- waiting -----------------------------------------------------------------------------------------------------
+  // ---- waiting --------------------------------------------------------------------------------------------
 
   int next(const detail::countdown& time) const noexcept {
     constexpr int pause = 10;
@@ -169,8 +170,9 @@ class poll_backend : public detail::ready_list {
     return milliseconds < 0 || milliseconds > pause ? pause : milliseconds;
   }
 
-  // False if it fails, with errno. Without a socket WSAPoll fails at once instead of waiting, and if none of them is
-  // open: those are marked then. None may be left to find, if another thread has opened it again meanwhile.
+  // False if it fails, with errno. Without a socket WSAPoll fails at once instead of waiting, and if none of
+  // them is open: those are marked then. None may be left to find, if another thread has opened it again
+  // meanwhile.
   bool ask(int milliseconds) noexcept {
     if (polled_ == 0) {
       if (milliseconds != 0) ::Sleep(milliseconds < 0 ? INFINITE : static_cast<DWORD>(milliseconds));
@@ -188,7 +190,8 @@ class poll_backend : public detail::ready_list {
     return any_closed;
   }
 
-  // Not told: that the peer of one who waits for something else has closed its sending side, which would end each wait.
+  // Not told: that the peer of one who waits for something else has closed its sending side, which would end
+  // each wait.
   std::size_t take_ready() noexcept {
     std::size_t found = 0;
     for (std::size_t i = polled_; i-- != 0;) {

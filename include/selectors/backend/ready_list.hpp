@@ -9,8 +9,8 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-// What a wait found, for a backend whose kernel does not write it in a form that a selector can read: a base that gives it
-// the part of `selector_backend` that is about entries.
+// What a wait found, for a backend whose kernel does not write it in a form that a selector can read: a base
+// that gives it the part of `selector_backend` that is about entries.
 class ready_list {
  public:
   struct entry {

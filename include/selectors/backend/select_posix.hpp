@@ -33,8 +33,8 @@ namespace SELECTORS_NAMESPACE {
 namespace detail {
 
 #if SELECTORS_PSELECT_HAS_TWO_NAMES
-// macOS's pselect(2) refuses more than FD_SETSIZE of a program compiled without _DARWIN_UNLIMITED_SELECT, for which it
-// is too late here. This is what it is called with it.
+// macOS's pselect(2) refuses more than FD_SETSIZE of a program compiled without _DARWIN_UNLIMITED_SELECT, for
+// which it is too late here. This is what it is called with it.
 extern "C" int selectors_pselect(int count, fd_set* readers, fd_set* writers, fd_set* exceptional,
                                  const timespec* timeout, const sigset_t* mask) noexcept
     __asm("_pselect$DARWIN_EXTSN");
@@ -45,8 +45,9 @@ inline int selectors_pselect(int count, fd_set* readers, fd_set* writers, fd_set
 }
 #endif
 
-// Where a sandbox forbids pselect6(2), pselect(2)'s system call on Linux, there is an older one. It is called by
-// number, since glibc's select(2) is a pselect6(2) too. With i386 SYS_select is one that takes a block of memory.
+// Where a sandbox forbids pselect6(2), pselect(2)'s system call on Linux, there is an older one. It is called
+// by number, since glibc's select(2) is a pselect6(2) too. With i386 SYS_select is one that takes a block of
+// memory.
 inline constinit relaxed_atomic<bool> is_pselect_allowed{true};
 
 inline int select_for(int count, fd_set* readers, fd_set* writers, fd_set* exceptional,
@@ -75,8 +76,8 @@ inline int select_for(int count, fd_set* readers, fd_set* writers, fd_set* excep
 #endif
 }
 
-// The words of the kernel's bitmaps: an fd_set is an array of them, whatever it is called there. unsigned long with
-// Linux and FreeBSD, 32 bits with macOS, NetBSD and OpenBSD.
+// The words of the kernel's bitmaps: an fd_set is an array of them, whatever it is called there. unsigned
+// long with Linux and FreeBSD, 32 bits with macOS, NetBSD and OpenBSD.
 inline auto word_of(fd_set set) noexcept {
   const auto& [words] = set;
   return words[0];
@@ -85,9 +86,10 @@ using fd_word = std::make_unsigned_t<decltype(word_of(fd_set{}))>;
 
 }  // namespace detail
 
-/// select(2): the cost of a wait grows with the highest number registered. No system call for a change (fstat(2) for
-/// `priority`, where files are always exceptional), and no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: the kernel takes bitmaps of any
-/// length, and these are the library's own, laid out as the kernel's are.
+/// select(2): the cost of a wait grows with the highest number registered. No system call for a change
+/// (fstat(2) for `priority`, where files are always exceptional), and no kernel object. Level and one-shot
+/// triggering. FD_SETSIZE is no limit: the kernel takes bitmaps of any length, and these are the library's
+/// own, laid out as the kernel's are.
 class select_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "select";
@@ -241,8 +243,9 @@ class select_backend : public detail::ready_list {
     return entries;
   }
 
-  // From the kernel: the table above, read backwards. An error or a hangup is readiness alone. Beyond as many bits as
-  // it counted are numbers that the process cannot have, as they were asked for: the kernel left them alone.
+  // From the kernel: the table above, read backwards. An error or a hangup is readiness alone. Beyond as many
+  // bits as it counted are numbers that the process cannot have, as they were asked for: the kernel left them
+  // alone.
   std::size_t take_ready(std::size_t entries, int count) noexcept {
     for_each_in(found_, [&](native_handle_type handle, word bit) {
       if (count <= 0) return;

@@ -21,8 +21,8 @@
 namespace SELECTORS_NAMESPACE {
 
 /// select of Winsock: the cost of a wait grows with what is registered. No system call for a change but one
-/// when a socket begins to be watched, and no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: an fd_set is a count and an
-/// array, and these are the library's own.
+/// when a socket begins to be watched, and no kernel object. Level and one-shot triggering. FD_SETSIZE is no
+/// limit: an fd_set is a count and an array, and these are the library's own.
 class select_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "select";
@@ -78,8 +78,8 @@ class select_backend : public detail::ready_list {
     return true;
   }
 
-  // One closed socket makes select fail for all, with WSAENOTSOCK: those are looked for one by one, told, and left
-  // out. None may be left to find, if another thread has opened it again meanwhile.
+  // One closed socket makes select fail for all, with WSAENOTSOCK: those are looked for one by one, told, and
+  // left out. None may be left to find, if another thread has opened it again meanwhile.
   int wait(std::chrono::nanoseconds timeout) noexcept {
     detail::countdown time(timeout);
     std::size_t entries = 0;
@@ -159,7 +159,8 @@ class select_backend : public detail::ready_list {
     return entries;
   }
 
-  // From the kernel: the table above, read backwards, but that what is exceptional without a peer is an error.
+  // From the kernel: the table above, read backwards, but that what is exceptional without a peer is an
+  // error.
   std::size_t take_ready(std::size_t entries) noexcept {
     static constexpr event event_of[sets] = {event::read, event::write, event::priority};
     for (std::size_t which = readable; which != sets; ++which) {

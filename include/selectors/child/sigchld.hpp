@@ -67,8 +67,8 @@ class sigchld_watch {
 
     static void hear(signal_subscriber& self, int) noexcept { static_cast<listener&>(self).look(); }
 
-    // One that somebody else has waited for is not ours any more, and reported as well. Whoever cannot look reports,
-    // too, and leaves it to `reap` to find out.
+    // One that somebody else has waited for is not ours any more, and reported as well. Whoever cannot look
+    // reports, too, and leaves it to `reap` to find out.
     void look() noexcept {
       if (is_reported.load()) return;
       int error = 0;

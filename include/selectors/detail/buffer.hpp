@@ -58,8 +58,8 @@ class buffer : public untyped_buffer {
   [[nodiscard]] bool reserve(std::size_t count) noexcept {
     return count <= capacity_ || grow(count, sizeof(T), capacity_, true);
   }
-  // The same for elements that are written before they are read: no more than `used` of them are moved, and the rest is
-  // not touched, so that the system need not give it pages yet.
+  // The same for elements that are written before they are read: no more than `used` of them are moved, and
+  // the rest is not touched, so that the system need not give it pages yet.
   [[nodiscard]] bool reserve(std::size_t count, std::size_t used) noexcept {
     return count <= capacity_ || grow(count, sizeof(T), used, false);
   }

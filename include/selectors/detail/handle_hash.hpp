@@ -11,10 +11,10 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-// Which item a handle has, for handles of any number: items are things with a `handle`, and stay at the position where
-// they were put until they are taken out, so who goes over the positions misses none when others leave. Beside them
-// stands an index by hash: open addressing, probed linearly, at most half full. No memory is needed while no more
-// items are in than at some earlier time.
+// Which item a handle has, for handles of any number: items are things with a `handle`, and stay at the
+// position where they were put until they are taken out, so who goes over the positions misses none when
+// others leave. Beside them stands an index by hash: open addressing, probed linearly, at most half full. No
+// memory is needed while no more items are in than at some earlier time.
 template <class Item>
 class handle_hash {
  public:
@@ -68,8 +68,8 @@ class handle_hash {
 
   std::size_t mask() const noexcept { return index_.capacity() - 1; }
 
-  // Fibonacci hashing: the upper half of the product depends on all of the number, whose lowest bits are constant on
-  // Windows.
+  // Fibonacci hashing: the upper half of the product depends on all of the number, whose lowest bits are
+  // constant on Windows.
   std::size_t home(native_handle_type handle) const noexcept {
     const std::uint64_t mixed = static_cast<std::uint64_t>(handle) * 0x9e3779b97f4a7c15u;
     return static_cast<std::size_t>(mixed >> 32) & mask();

@@ -58,8 +58,8 @@ inline void close_descriptor(native_handle_type& handle) noexcept {
   handle = invalid_handle;
 }
 
-// A timeout as ppoll(2), pselect(2) and kevent(2) want it: null is forever. A hundred million seconds (three years) are
-// as good as that: with more, some BSDs' and macOS's kernels answer EINVAL, select(2).
+// A timeout as ppoll(2), pselect(2) and kevent(2) want it: null is forever. A hundred million seconds (three
+// years) are as good as that: with more, some BSDs' and macOS's kernels answer EINVAL, select(2).
 class timespec_of {
  public:
   explicit timespec_of(std::chrono::nanoseconds timeout) noexcept {

@@ -8,8 +8,8 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 
-// <windows.h> brings <winsock.h> along unless it is told not to, and that contradicts <winsock2.h>. Here it comes without
-// what it has but for old times' sake: who needs that includes it first.
+// <windows.h> brings <winsock.h> along unless it is told not to, and that contradicts <winsock2.h>. Here it
+// comes without what it has but for old times' sake: who needs that includes it first.
 #if defined(WSADESCRIPTION_LEN) && !defined(_WINSOCK2API_)
 #error \
     "selectors: <winsock.h> is here already; include <winsock2.h> before <windows.h>, or define WIN32_LEAN_AND_MEAN"
@@ -47,9 +47,9 @@ static_assert(invalid_handle == INVALID_SOCKET);
 
 inline constinit std::atomic<bool> winsock_is_started{false};
 
-// Starts Winsock, once in a process and never to end it: what the program has opened meanwhile would end with it.
-// Windows counts: what the program itself starts and ends makes no difference. Two threads that both start it do no
-// harm.
+// Starts Winsock, once in a process and never to end it: what the program has opened meanwhile would end with
+// it. Windows counts: what the program itself starts and ends makes no difference. Two threads that both
+// start it do no harm.
 inline failure start_winsock() noexcept {
   if (winsock_is_started.load(std::memory_order_acquire)) return {};
   WSADATA about;
@@ -75,8 +75,8 @@ inline bool is_connected_socket(native_handle_type handle) noexcept {
   return ::getpeername(handle, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
 }
 
-// What is left of a timeout, in the milliseconds that Windows waits by. Windows counts them in ticks of its clock and
-// may end a wait up to one tick early, says Sleep; so after each wait the time is looked at.
+// What is left of a timeout, in the milliseconds that Windows waits by. Windows counts them in ticks of its
+// clock and may end a wait up to one tick early, says Sleep; so after each wait the time is looked at.
 class countdown {
  public:
   static constexpr int endless = -1;
@@ -112,8 +112,8 @@ class countdown {
   clock::time_point start_;
 };
 
-// Before Windows 10, version 2004 (build 19041), WSAPoll never tells of a connect that failed: so say its release
-// notes. Read once.
+// Before Windows 10, version 2004 (build 19041), WSAPoll never tells of a connect that failed: so say its
+// release notes. Read once.
 enum class answer : int { unknown, no, yes };
 inline constinit std::atomic<answer> wsapoll_reports_failed_connects{answer::unknown};
 
