@@ -58,7 +58,7 @@
 //
 // Other data: a selector<coroutine_waiter> holds coroutines alone. Where there are handlers, too, it is
 // registered in their selector, for read, and `resume(sel.select(0s))` is its handler. On poll and select,
-// and on Windows, no selector can be registered in another: there, all handles of a loop are awaited, or
+// and on Windows, no selector can be registered in another: there, all of a program's handles are awaited, or
 // none.
 
 namespace selectors {
@@ -282,8 +282,8 @@ auto ready(selector<coroutine_waiter, Backend>& sel, H&& h, event_mask events,
 /// a duration from when it is suspended. `elapsed(timers, 0s)` gives way: the next `resume(timers.expired())`
 /// resumes it.
 ///
-/// Errors: those of `timer_queue::add`: errc::invalid_timeout, no memory. It is not suspended then:
-/// `co_await` throws, or reports to `error`. O(log n) in the number of timers.
+/// Errors: those of `timer_queue::add`: errc::invalid_timeout, no memory. The coroutine is not suspended
+/// then: `co_await` throws, or reports to `error`. O(log n) in the number of timers.
 template <class Clock, detail::due_for<Clock> When>
   requires detail::has_exceptions
 auto elapsed(timer_queue<coroutine_waiter, Clock>& timers, When due) noexcept {

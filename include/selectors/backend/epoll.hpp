@@ -194,8 +194,8 @@ class epoll_backend {
   }
 
   // Looks through the first `found` entries: drops ghosts, adds what the old and the young object found, and
-  // makes one entry of two of an aliased registration. Returns how many are left; calls `on_stale` for each of
-  // the others.
+  // makes one entry of two of an aliased registration. Returns how many are left; calls `on_stale` for each
+  // of the others.
   template <class Callback>
   int drop_leaked(int found, Callback on_stale) noexcept;
 
@@ -387,8 +387,8 @@ inline bool epoll_backend::part_with_old() noexcept {
   return true;
 }
 
-// Its keys move into the old object, but for those that would be aliased there; so do the old object's aliased
-// keys into the fresh young one.
+// Its keys move into the old object, but for those that would be aliased there; so do the old object's
+// aliased keys into the fresh young one.
 template <class ForEach>
 bool epoll_backend::renew_young(ForEach for_each) noexcept {
   detail::epoll_object fresh;
