@@ -10,7 +10,7 @@
 
 // Who waits for a key or a timer, whatever the types of the selector and of the queue that these are in.
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 class coroutine_waiter;
 
@@ -320,4 +320,4 @@ inline bool coroutine_waiter::resume_expired() {
   return !here.is_gone();
 }
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
