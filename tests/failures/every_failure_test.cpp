@@ -23,6 +23,8 @@ void forget_what_is_known() {
 #if SELECTORS_HAS_EPOLL
   detail::has_epoll_pwait2 = true;
 #endif
+  detail::is_ppoll_allowed = true;
+  detail::is_pselect_allowed = true;
 }
 
 // Runs `body`, after which nothing may be left behind.

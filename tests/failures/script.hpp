@@ -99,6 +99,7 @@ class script {
     open();
     register_and_modify();
     leave_a_loop();
+    watch_and_mark();
     wake_up();
     lose_a_descriptor();
     close_a_descriptor();
@@ -155,6 +156,28 @@ class script {
     change(b_.first, selectors::oneshot(event::read), event::read);
     attempt([&](auto&... error) { (void)sel_->select(0s, error...); });
     restore_if_closed();
+    select(0s);
+  }
+
+  // From here on the selector is watched from outside, too.
+  void watch_and_mark() {
+    ask_for_the_handle();
+    watch(a_.first, event::read, event::read);
+    watch(b_.first, selectors::oneshot(event::read), event::read);
+    mark(c_.first, event::read);
+    select(0s);
+    watch(c_.first, {}, {});
+    mark(c_.first, event::read);
+    watch(c_.first, event::read, {});
+    const descriptor other = make_socket_pair().first;
+    dup_onto(other, c_.first.get()).release();
+    watch(c_.first, event::write, event::write);
+    select(0s);
+    watch(c_.first, event::read, event::read);  // the peer has gone
+    select(0s);
+    remove(c_.first);
+    c_ = make_socket_pair();
+    watch(c_.first, event::read, {});
     select(0s);
   }
 
@@ -251,6 +274,42 @@ class script {
     asked& key = model_.at(selectors::handle_of(h));
     key = {mask_of(what), ready, key.number, !mask_of(what).empty(), is_once<What>};
     check_model();
+  }
+  template <class H, class What = event_mask>
+  void watch(const H& h, What what, event_mask ready) {
+    const bool is_new = model_.count(selectors::handle_of(h)) == 0;
+    const int number = is_new ? ++numbers_ : model_.at(selectors::handle_of(h)).number;
+    fussy data = with_patience(number);
+    attempt([&](auto&... error) { sel_->watch(h, what, std::move(data), error...); });
+    model_[selectors::handle_of(h)] = {mask_of(what), ready, number, !mask_of(what).empty(), is_once<What>};
+    check_model();
+  }
+  // Reported by the next select, and by no other.
+  template <class H>
+  void mark(const H& h, event_mask events) {
+    attempt([&](auto&... error) { sel_->mark_ready(h, events, error...); });
+    asked& key = model_.at(selectors::handle_of(h));
+    const event_mask before = std::exchange(key.ready, key.ready | events);
+    select(0s);
+    if (model_.count(selectors::handle_of(h)) != 0) model_.at(selectors::handle_of(h)).ready = before;
+  }
+  void ask_for_the_handle() {
+    if constexpr (selectors::pollable<selector_type&>) {
+      std::error_code error;
+      for (int tries = 0; tries != 2; ++tries) {
+        {
+          const in_library now;
+          const limited_memory memory;
+          CHECK((sel_->native_handle(error) >= 0) == !error);
+        }
+        if (!error) return;
+        CHECK(promised_(error, ""));
+        ++refusals_;
+        lift_();
+        check_model();
+      }
+      FAIL("refused twice: " << error.message());
+    }
   }
   template <class H>
   void remove(const H& h) {

@@ -24,7 +24,7 @@ namespace {
 bool is_planned = false;
 bool is_in_library = false;
 support::planned_failure plan;
-std::size_t calls = 0;
+std::size_t calls_made = 0;
 bool has_happened = false;
 std::string_view planned_name;
 
@@ -37,7 +37,7 @@ namespace support {
 
 bool fails(std::string_view name) noexcept {
   if (!is_planned || !is_in_library) return false;
-  const std::size_t call = calls++;
+  const std::size_t call = calls_made++;
   if (call == plan.call) {
     has_happened = true;
     planned_name = name;
@@ -51,7 +51,7 @@ bool fails(std::string_view name) noexcept {
 
 failing_system_calls::failing_system_calls(planned_failure wanted) noexcept {
   plan = wanted;
-  calls = 0;
+  calls_made = 0;
   has_happened = false;
   planned_name = {};
   is_planned = true;
@@ -59,7 +59,7 @@ failing_system_calls::failing_system_calls(planned_failure wanted) noexcept {
 failing_system_calls::~failing_system_calls() { lift(); }
 bool failing_system_calls::happened() const noexcept { return has_happened; }
 std::string_view failing_system_calls::name() const noexcept { return planned_name; }
-std::size_t failing_system_calls::calls() const noexcept { return ::calls; }
+std::size_t failing_system_calls::calls() const noexcept { return calls_made; }
 void failing_system_calls::lift() noexcept { is_planned = false; }
 
 in_library::in_library() noexcept { is_in_library = true; }
@@ -67,13 +67,13 @@ in_library::~in_library() { is_in_library = false; }
 
 std::vector<int> errors_of(std::string_view call) {
   static const std::map<std::string_view, std::vector<int>> errors{
-      {"epoll_create1", {EMFILE, ENFILE, ENOMEM, EINVAL}},
+      {"epoll_create1", {EMFILE, ENFILE, ENOMEM, EINVAL, ENOSYS, EPERM, EACCES}},
       {"epoll_ctl", {EBADF, EEXIST, EINVAL, ELOOP, ENOENT, ENOMEM, ENOSPC, EPERM}},
       {"epoll_wait", {EBADF, EINTR, EINVAL}},
-      {"epoll_pwait2", {EBADF, EINTR, EINVAL, ENOSYS, EPERM}},
+      {"epoll_pwait2", {EBADF, EINTR, EINVAL, ENOSYS, EPERM, EACCES, EOPNOTSUPP}},
       {"dup3", {EBADF, EBUSY, EINTR, EINVAL, EMFILE, ENOMEM, ENOSYS, EPERM, EACCES}},
-      {"ppoll", {EINTR, EINVAL, ENOMEM}},
-      {"pselect", {EBADF, EINTR, EINVAL, ENOMEM}},
+      {"ppoll", {EINTR, EINVAL, ENOMEM, ENOSYS, EPERM, EACCES, EOPNOTSUPP}},
+      {"pselect", {EBADF, EINTR, EINVAL, ENOMEM, ENOSYS, EPERM, EACCES, EOPNOTSUPP}},
       {"fcntl", {EBADF}},
       {"close", {EBADF, EINTR, EIO, ENOSPC}},
       {"eventfd", {EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM, ENOSYS, EPERM, EACCES}},

@@ -66,6 +66,7 @@ class oracle {
     key& one = *keys_[slot];
     const bool was_displaced = !is_new && is_displaced(slot, now);
     one.what = what;
+    one.is_owed = false;
     one.is_armed = one.is_fresh = !what.events.empty();
     one.is_refused = false;
     if (was_displaced)
@@ -75,11 +76,36 @@ class oracle {
   }
   void forget(std::size_t slot) { keys_[slot].reset(); }
 
+  // watch was called: whatever was known of the number before, it is what it means now.
+  void watched(std::size_t slot, selectors::any_interest what, std::error_code error, const world& now) {
+    if (!has(slot)) return asked(slot, what, true, error, now);
+    std::error_code promised;
+    if (!now.is_open(slot) && !what.events.empty()) promised = {EBADF, std::system_category()};
+    require(error == promised, "watch: " + error.message() + " instead of " + promised.message());
+    if (error) return;
+    key fresh;
+    fresh.what = what;
+    fresh.is_armed = fresh.is_fresh = !what.events.empty();
+    fresh.identity = what.events.empty() ? 0 : identity(now, slot);
+    fresh.is_old = keys_[slot]->is_old;
+    keys_[slot] = fresh;
+  }
+
+  // mark_ready was called, in a loop or not.
+  void marked(std::size_t slot, event_mask events, std::error_code error) {
+    const std::error_code promised =
+        has(slot) ? std::error_code() : make_error_code(selectors::errc::not_registered);
+    require(error == promised, "mark_ready: " + error.message() + " instead of " + promised.message());
+    if (!error) keys_[slot]->new_marks |= events;
+  }
+
   // A fresh kernel object: what is closed is refused, and what was refused before and is open again is
   // watched.
   void reopened(const world& now) {
     for (std::size_t slot = 0; slot != world::slots; ++slot) {
-      if (!keys_[slot] || !keys_[slot]->is_armed) continue;
+      if (!keys_[slot]) continue;
+      take_marks(*keys_[slot]);
+      if (!keys_[slot]->is_armed) continue;
       key& one = *keys_[slot];
       if (one.is_unreached && is_displaced(slot, now)) one.is_uncertain = true;
       if (one.is_uncertain) continue;
@@ -102,12 +128,20 @@ class oracle {
       expectation& one = expected_[slot];
       one = {};
       if (!keys_[slot]) continue;
-      if (std::exchange(keys_[slot]->is_unreached, false) && is_displaced(slot, now))
-        keys_[slot]->is_uncertain = true;
-      one.is_certain = before[slot] == after[slot] && !is_displaced(slot, now) && !keys_[slot]->is_uncertain;
-      one.may = expected(slot, before[slot]) | expected(slot, after[slot]);
+      const bool was_unreached = std::exchange(keys_[slot]->is_unreached, false);
+      if (was_unreached && is_displaced(slot, now)) keys_[slot]->is_uncertain = true;
+      const event_mask marks = take_marks(*keys_[slot]);
+      const bool is_known = !is_displaced(slot, now) && !keys_[slot]->is_uncertain;
+      // What was not reached may be remembered, and an edge that was reported is not, though it is marked.
+      const bool is_remembered = was_unreached || (keys_[slot]->what.mode == selectors::trigger::edge &&
+                                                   !keys_[slot]->is_fresh && !marks.empty());
+      one.is_certain = before[slot] == after[slot] && is_known && !is_remembered;
+      one.may = expected(slot, before[slot]) | expected(slot, after[slot]) | marks;
       const bool must = keys_[slot]->what.mode != selectors::trigger::edge || keys_[slot]->is_fresh;
       one.must = must && one.is_certain && !one.may.empty();
+      const bool is_closed = ((before[slot] | after[slot]) & POLLNVAL) != 0;
+      if (is_known && !is_closed && !marks.empty()) one.must = true;
+      if (std::exchange(keys_[slot]->is_owed, false) && is_known && keys_[slot]->is_armed) one.must = true;
       one.is_clean =
           ((before[slot] | after[slot]) & (POLLERR | POLLHUP | POLLNVAL)) == 0 && !keys_[slot]->is_refused;
       one.is_closed = (after[slot] & POLLNVAL) != 0;
@@ -122,6 +156,7 @@ class oracle {
     require(!one.is_new, "told of what was registered after the wait");
     one.is_told = true;
     key& k = *keys_[slot];
+    k.marks = {};
     const event_mask asked = k.what.events;
     const event_mask detail = events - (event::read | event::write | event::priority);
     const event_mask raised = events - detail;
@@ -159,12 +194,19 @@ class oracle {
   // What was not reached is armed again by the next select or reopen, and told as an error if the kernel
   // refuses.
   void loop_left() {
-    for (auto& one : keys_)
-      if (one) one->is_unreached = true;
+    for (std::size_t slot = 0; slot != world::slots; ++slot) {
+      if (!keys_[slot]) continue;
+      key& one = *keys_[slot];
+      one.is_unreached = true;
+      // What the kernel does not report again is remembered.
+      one.is_owed = expected_[slot].must && !expected_[slot].is_told && !expected_[slot].is_touched &&
+                    Backend::disarms_oneshot && one.what.mode != selectors::trigger::level;
+    }
   }
 
   void loop_ended() {
     for (std::size_t slot = 0; slot != world::slots; ++slot) {
+      if (keys_[slot]) keys_[slot]->marks = {};
       const expectation& one = expected_[slot];
       require(!one.must || one.is_touched || one.is_told,
               "not told: " + to_string(one.may) + " of slot " + std::to_string(slot));
@@ -189,7 +231,17 @@ class oracle {
     bool is_uncertain = false;  // changed while it was displaced
     bool is_old = false;
     bool is_unreached = false;  // by a loop that was left early
+    bool is_owed = false;       // and must be reported by the next
+    event_mask marks;           // by mark_ready, and not reached since
+    event_mask new_marks;       // for the next select
   };
+
+  // Those that the next select reports; the others are dropped by it.
+  static event_mask take_marks(key& one) {
+    one.marks |= std::exchange(one.new_marks, event_mask());
+    if (!one.is_armed || (one.marks & one.what.events).empty()) one.marks = {};
+    return one.marks & one.what.events;
+  }
   struct expectation {
     event_mask may;
     bool is_certain = false;

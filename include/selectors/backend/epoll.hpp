@@ -112,14 +112,15 @@ class epoll_backend {
     return r.always_ready ? failure() : failure::system("epoll_ctl", error);
   }
 
-  // ENOENT: the number means another file by now. What the kernel may have kept of the old one is leaked.
+  // The number means another file by now if the kernel knows nothing of it (ENOENT), or if that is one that is
+  // always ready. What the kernel may have kept of the old one is leaked.
   failure modify(registration& r, const any_interest& was) noexcept {
     if (r.interest.exclusive || was.exclusive) [[unlikely]]
       return modify_exclusive(r, was);
     const int error = control(object_of(r), EPOLL_CTL_MOD, r);
     if (error == 0) [[likely]]
       return {};
-    return error == ENOENT ? follow(r) : failure::system("epoll_ctl", error);
+    return is_another_file(error, r) ? follow(r) : failure::system("epoll_ctl", error);
   }
   failure rewatch(registration& r, const any_interest& was) noexcept { return modify(r, was); }
 
@@ -168,6 +169,7 @@ class epoll_backend {
   failure make_front() noexcept { return front_.make(main_.descriptor.get()); }
   native_handle_type native_handle() const noexcept { return front_.get(); }
   void signal(bool is_ready) noexcept { front_.signal(is_ready); }
+  void signal_again() noexcept { front_.signal_again(); }
 
   // ---- leaks ----------------------------------------------------------------------------------------------
   //
@@ -230,7 +232,7 @@ class epoll_backend {
   SELECTORS_NOINLINE failure modify_exclusive(registration& r, const any_interest& was) noexcept {
     detail::epoll_object& object = object_of(r);
     int error = control(object, EPOLL_CTL_DEL, r);
-    if (error == ENOENT) return follow(r);
+    if (is_another_file(error, r)) return follow(r);
     if (error != 0) return failure::system("epoll_ctl", error);
     error = control(object, EPOLL_CTL_ADD, r);
     if (error == 0) return {};
@@ -239,6 +241,9 @@ class epoll_backend {
     return failure::system("epoll_ctl", error);
   }
 
+  static bool is_another_file(int error, const registration& r) noexcept {
+    return error == ENOENT || (error == EPERM && detail::is_always_ready_file(r.handle));
+  }
   SELECTORS_COLD failure follow(registration& r) noexcept {
     detail::epoll_object& object = object_of(r);
     object.detach(r);

@@ -143,7 +143,7 @@ class core {
   };
 
   // The kernel object can be nested in others, and is told when the selector itself has work to do.
-  static constexpr bool has_front = requires(Backend b) { b.signal(true); };
+  static constexpr bool has_front = requires(Backend b) { b.signal(true), b.signal_again(); };
   // The backend finds leaked registrations by itself, and isolates them.
   static constexpr bool finds_leaks = requires(Backend b) { b.has_leaks(); };
 
@@ -243,6 +243,11 @@ class core {
       if (has_work(watched_from_outside)) state_.backend.signal(is_ready);
   }
 
+  // To be done by the next select, which may find something to report then.
+  void want_heal(unsigned bits) noexcept {
+    add_work(bits);
+    signal(true);
+  }
   bool may_have_leaks() const noexcept {
     if constexpr (finds_leaks)
       return state_.backend.may_have_leaks();
@@ -369,7 +374,7 @@ SELECTORS_NOINLINE native_handle_type core<Backend>::native_handle(failure& why)
 // Whether a select that does not wait would report something, or destroy something, of its own accord.
 template <selector_backend Backend>
 SELECTORS_COLD bool core<Backend>::has_own_work() const noexcept {
-  if (type_->has_destructor && state_.retired) return true;
+  if (has_work(heal_wanted) || (type_->has_destructor && state_.retired)) return true;
   for (const record* r = state_.self_reported.first(); r != nullptr; r = r->next)
     if (r->registered ? peek(*r, own_bits(*r)) != 0 : type_->has_destructor) return true;
   return false;

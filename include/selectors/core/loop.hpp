@@ -233,13 +233,12 @@ SELECTORS_COLD event_bits core<Backend>::deliver(record& r, event_bits bits) noe
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::watch_loop(int found) noexcept {
   static constinit record end_of_loop;
-  for (const entry* e = state_.cursor; e != state_.end; ++e) {
-    const record& r = *static_cast<const record*>(Backend::token(*e));
-    constexpr event_bits repeated = mask_bits::of(event::read | event::write);
-    if (found == 1 && is_reported_again(r) && (Backend::events(*e) & ~repeated) == 0) continue;
-    signal(true);
-    break;
-  }
+  const record& first = *static_cast<const record*>(Backend::token(*state_.cursor));
+  constexpr event_bits repeated = mask_bits::of(event::read | event::write);
+  const bool is_repeated =
+      found == 1 && is_reported_again(first) && (Backend::events(*state_.cursor) & ~repeated) == 0;
+  if constexpr (has_front)
+    if (!is_repeated) state_.backend.signal_again();
   state_.backend.set_entry(static_cast<std::size_t>(found), end_of_loop, entry_is_void);
   ++state_.end;
 }

@@ -255,7 +255,7 @@ template <selector_backend Backend>
 inline void core<Backend>::note_leaks() noexcept {
   if constexpr (finds_leaks) {
     if (state_.backend.has_leaks()) add_work(leaks_suspected);
-    if (state_.backend.wants_isolation()) add_work(heal_wanted);
+    if (state_.backend.wants_isolation()) want_heal(heal_wanted);
   }
 }
 
@@ -295,7 +295,7 @@ template <selector_backend Backend>
 void core<Backend>::recycle(record& r) noexcept {
   if (!r.leaked || !is_open()) return state_.nodes.give(&r);
   state_.quarantine.push_back(r);
-  if (++state_.quarantined > 64 + state_.size) add_work(heal_wanted | full_heal_wanted);
+  if (++state_.quarantined > 64 + state_.size) want_heal(heal_wanted | full_heal_wanted);
 }
 
 }  // namespace SELECTORS_NAMESPACE::detail
