@@ -63,6 +63,7 @@ class healed_backend : public refusing_backend<Backend> {
  public:
   static std::string test_name() { return "healed " + std::string(Backend::name); }
   bool has_leaks() const noexcept = delete;
+  failure replace() noexcept = delete;
 };
 
 template <template <class> class Wrapper, class Backends>

@@ -281,6 +281,14 @@ BACKEND_TEST_CASE("the native handle is the same object however late it is asked
     expect_idle(inner);
     CHECK_FALSE(outer->hears());
   }
+  SECTION("after a loop that was left at its last entry, which is ready without the kernel") {
+    const descriptor file(checked(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open"));
+    inner.register_(file, event::read);
+    for ([[maybe_unused]] auto one : inner.select(0s)) break;
+    TestType outer(inner.native_handle());
+    CHECK(outer.hears());
+    expect_ready(inner, {{file.get(), event::read}});
+  }
   SECTION("with a mark") {
     inner.mark_ready(pipes[7].reader, event::read);
     TestType outer(inner.native_handle());

@@ -213,6 +213,11 @@ class player {
     require(is_at_end_ || sel_.find(world::number(from)) == nullptr || !is_constructing_[from],
             "a key without data was found");
     const std::size_t slot = choose_.below(world::slots);
+    if (is_constructing_[from] && slot == from) {
+      std::error_code error;
+      sel_.register_(world::number(slot), selectors::event::read, order{this, slot}, error);
+      require(error == selectors::errc::already_registered, "registered in its own constructor");
+    }
     if (is_at_end_ || slot == from || is_constructing_[slot]) return;
     switch (choose_.below(4)) {
       case 0: unregister(slot); break;

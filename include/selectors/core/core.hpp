@@ -366,7 +366,8 @@ SELECTORS_NOINLINE native_handle_type core<Backend>::native_handle(failure& why)
       if (why) return invalid_handle;
     }
     add_work(watched_from_outside);
-    if (is_of_this_process() && state_.cursor == nullptr) signal(has_own_work());
+    const bool has_unreached = state_.cursor != nullptr && state_.cursor != state_.end;
+    if (is_of_this_process()) signal(has_unreached || has_own_work());
   }
   return state_.backend.native_handle();
 }
