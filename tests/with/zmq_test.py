@@ -2,7 +2,9 @@
 """with_zmq between senders and receivers, of which some break off: zmq_test.py PROGRAM"""
 
 import ctypes
+import os
 import resource
+import signal
 import socket
 import sys
 import threading
@@ -85,8 +87,11 @@ class Zmq(unittest.TestCase):
     def test_bursts_that_are_longer_than_a_turn_and_nothing_afterwards(self):
         sender, receiver = self.sender(), self.receiver()
         for burst in 1, 9, 10, 11, 35, 90:
+            os.kill(self.process.pid, signal.SIGSTOP)  # so that all come at once
             for n in range(burst):
                 sender.send(b"%d" % n)
+            time.sleep(0.1)
+            os.kill(self.process.pid, signal.SIGCONT)
             for n in range(burst):
                 self.assertEqual(receiver.receive(), b"%d" % n)
             before = self.process.cpu_so_far()
