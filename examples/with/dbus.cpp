@@ -20,7 +20,6 @@
 using selectors::event;
 using selectors::event_mask;
 using namespace std::chrono;
-
 selectors::selector<> sel;
 sd_bus* bus = nullptr;
 int socket_number = -1;   // what is registered
@@ -43,15 +42,14 @@ int on_pong(sd_bus_message* reply, void*, sd_bus_error*) {
 int on_name(sd_bus_message* reply, void*, sd_bus_error*) {
   std::puts(sd_bus_message_get_error(reply) == nullptr ? "connected"
                                                        : sd_bus_message_get_error(reply)->message);
-  sel.modify(STDIN_FILENO, event::read);
-  return 0;
+  return sel.modify(STDIN_FILENO, event::read), 0;
 }
 
-void ping(const std::string& name) {
-  ++unanswered;
-  const int error = sd_bus_call_method_async(bus, nullptr, name.c_str(), "/", "org.freedesktop.DBus.Peer",
-                                             "Ping", on_pong, nullptr, "");
-  if (error < 0) --unanswered, std::printf("%s: %s\n", name.c_str(), std::strerror(-error));
+void ping(const std::string& to) {
+  const char* const peer = "org.freedesktop.DBus.Peer";
+  const int sent =
+      sd_bus_call_method_async(bus, nullptr, to.c_str(), "/", peer, "Ping", on_pong, nullptr, "");
+  sent < 0 ? std::puts(std::strerror(-sent)) : ++unanswered;
 }
 
 int connect() {
@@ -91,15 +89,14 @@ int main() {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   sel.register_(STDIN_FILENO, {});
   std::string input;
-  for (bool is_open = true; is_open || unanswered > 0;) {
+  for (bool is_open = true; is_open || unanswered > 0;)
     for (auto [key, events] : sel.select_until(proceed())) {
-      if (key.handle() != STDIN_FILENO) continue;
+      if (key.handle() != STDIN_FILENO) continue;  // sd_bus_process looks for itself
       char data[4096];
       const ssize_t got = read(STDIN_FILENO, data, sizeof data);
       if (got <= 0) is_open = false, sel.modify(key, {});
       for (ssize_t n = 0; n < got; ++n)
         data[n] != '\n' ? input.push_back(data[n]) : ping(std::exchange(input, {}));
     }
-  }
   sd_bus_flush_close_unref(bus);
 }

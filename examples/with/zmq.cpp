@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // ZeroMQ: `with_zmq` passes messages on from a PULL socket to a PUSH socket, as fast as somebody takes them.
-// The descriptor of a socket, ZMQ_FD, becomes readable when something has changed, until ZMQ_EVENTS, which says
-// what, is read or a message is sent or received: an edge, whatever the loop has registered it for.
+// The descriptor of a socket, ZMQ_FD, becomes readable when something has changed, until ZMQ_EVENTS, which
+// says what, is read or a message is sent or received: an edge, however the loop has registered it.
 
 #include <selectors/selectors.hpp>
 #include <selectors/signal_set.hpp>
