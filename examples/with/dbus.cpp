@@ -22,9 +22,8 @@ using selectors::event_mask;
 using namespace std::chrono;
 selectors::selector<> sel;
 sd_bus* bus = nullptr;
-int socket_number = -1;   // what is registered
-bool is_settled = false;  // whether it remains that
-int unanswered = 0;
+int unanswered = 0, socket_number = -1;  // what is registered
+bool is_settled = false;                 // whether it remains that
 
 int on_call(sd_bus_message* call, void*, sd_bus_error*) {
   const char* text = nullptr;
@@ -35,8 +34,7 @@ int on_call(sd_bus_message* call, void*, sd_bus_error*) {
 
 int on_pong(sd_bus_message* reply, void*, sd_bus_error*) {
   const sd_bus_error* const error = sd_bus_message_get_error(reply);
-  std::printf("%s\n", error != nullptr ? error->message : "pong");
-  return --unanswered, 0;
+  return std::puts(error != nullptr ? error->message : "pong"), --unanswered, 0;
 }
 
 int on_name(sd_bus_message* reply, void*, sd_bus_error*) {
@@ -63,7 +61,6 @@ void lose(int error) {
   std::printf("lost: %s\n", std::strerror(-error));
   sel.modify(STDIN_FILENO, {});
   if (socket_number >= 0) sel.unregister(std::exchange(socket_number, -1));
-  is_settled = false;
   bus = sd_bus_close_unref(bus);
 }
 
@@ -75,11 +72,11 @@ steady_clock::time_point proceed() {
   const int now = sd_bus_get_fd(bus), mask = sd_bus_get_events(bus);
   const event_mask events = ((mask & POLLIN) != 0 ? event::read : event_mask()) |
                             ((mask & POLLOUT) != 0 ? event::write : event_mask());
-  if (socket_number >= 0 && socket_number != now) sel.unregister(socket_number);
+  const int before = std::exchange(socket_number, now);
+  if (before >= 0 && before != now) sel.unregister(before);
   // While it tries one address after another, the number may be that of another socket than before.
-  is_settled ? sel.modify(now, events) : sel.watch(now, events);
+  before == now&& is_settled ? sel.modify(now, events) : sel.watch(now, events);
   is_settled = sd_bus_is_ready(bus) > 0;
-  socket_number = now;
   std::uint64_t until = 0;  // microseconds of CLOCK_MONOTONIC, which is steady_clock's
   sd_bus_get_timeout(bus, &until);
   return steady_clock::time_point(microseconds(std::min(until, std::uint64_t(INT64_MAX / 1000))));

@@ -28,15 +28,10 @@ int add(int number, event what, void (*call)(int)) {
   return sel.register_(number, what, call).handle();
 }
 
-std::string_view take(int number) {
+std::string_view take(int number, const char* what = nullptr) {
   const ssize_t got = read(number, data, sizeof data);
+  if (got > 0 && what != nullptr) std::printf("%s: %.*s\n", what, int(got), data);
   return {data, got > 0 ? std::size_t(got) : 0};
-}
-
-bool print(const char* what, int number) {
-  const std::string_view text = take(number);
-  if (!text.empty()) std::printf("%s: %.*s\n", what, int(text.size()), text.data());
-  return !text.empty();
 }
 
 // A read takes whole events, and fails without room for one. Overflow: some were lost, so look for yourself.
@@ -66,7 +61,7 @@ void on_netlink(int number) {
 
 // The end of a terminal is an error, EIO, and no end of file.
 void on_terminal(int number) {
-  if (!print("pty", number)) std::puts("pty: end"), close(sel.unregister(number).handle());
+  if (take(number, "pty").empty()) std::puts("pty: end"), close(sel.unregister(number).handle());
 }
 
 // Always readable, so that is not requested. A change is `priority`, once, with an error that is none.
@@ -74,15 +69,14 @@ void on_mounts(int) { std::puts("mounts: changed"); }
 
 // Without a writer it is at its end, and hung up forever. One that is opened anew waits for the next writer.
 void on_fifo(int number) {
-  if (print("fifo", number)) return;
+  if (!take(number, "fifo").empty()) return;
   std::puts("fifo: no writer");
   close(sel.unregister(number).handle());
   add(open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC), event::read, on_fifo);
 }
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
-  fifo = argv[2];
+  fifo = argc == 3 ? argv[2] : "";
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const int folder = add(inotify_init1(IN_NONBLOCK | IN_CLOEXEC), event::read, on_inotify);
   const int timer = add(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), event::read, on_timer);
