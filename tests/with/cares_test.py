@@ -26,13 +26,15 @@ class NameServer:
                 self.tcp.close()
                 self.udp.close()
         self.asked = collections.Counter()
-        self.threads = [threading.Thread(target=call, daemon=True) for call in (self.serve_udp, self.serve_tcp)]
+        self.threads = [threading.Thread(target=call, daemon=True) for call in (self.serve_udp,
+                self.serve_tcp)]
         for thread in self.threads:
             thread.start()
 
     def close(self):
         for one in self.udp, self.tcp:
-            one.shutdown(socket.SHUT_RDWR) if one is self.tcp else self.udp.sendto(b"", ("127.0.0.1", self.port))
+            one.shutdown(socket.SHUT_RDWR) if one is self.tcp else self.udp.sendto(b"", ("127.0.0.1",
+                    self.port))
         for thread in self.threads:
             thread.join()
         self.udp.close()
@@ -56,7 +58,8 @@ class NameServer:
         is_cut = is_udp and kind in ("long", "reset", "broken")
         flags = 0x8180 | (0x0200 if is_cut else 0) | {"nobody": 3, "failing": 2}.get(kind, 0)
         count = 0 if is_cut or flags & 15 else 40 if kind == "long" else 1
-        records = b"".join(b"\xc0\x0c" + struct.pack(">HHIH4B", 1, 1, 60, 4, 127, 1, n, int(number or 0)) for n in range(count))
+        records = b"".join(b"\xc0\x0c" + struct.pack(">HHIH4B", 1, 1, 60, 4, 127, 1, n, int(number or 0))
+                for n in range(count))
         return data[:2] + struct.pack(">5H", flags, 1, count, 0, 0) + question + records
 
     def serve_udp(self):
@@ -126,7 +129,8 @@ class Cares(unittest.TestCase):
         self.assertEqual(answers.pop("nobody.test"), "Domain name not found")
         self.assertEqual(answers.pop("name-1.test"), "127.1.0.1")
         for name in "failing.test", "reset.test", "broken.test":
-            self.assertIn(answers[name], ("Could not contact DNS servers", "Timeout while contacting DNS servers"))
+            self.assertIn(answers[name], ("Could not contact DNS servers",
+                    "Timeout while contacting DNS servers"))
 
     def test_a_server_that_refuses(self):
         bound = socket.socket(type=socket.SOCK_DGRAM)
@@ -134,7 +138,8 @@ class Cares(unittest.TestCase):
         port = bound.getsockname()[1]
         bound.close()
         answers = self.resolve([f"name-{n}.test" for n in range(20)], f"127.0.0.1:{port}")
-        self.assertLessEqual(set(answers.values()), {"Could not contact DNS servers", "Timeout while contacting DNS servers"})
+        self.assertLessEqual(set(answers.values()), {"Could not contact DNS servers",
+                "Timeout while contacting DNS servers"})
 
     def test_out_of_descriptors(self):
         answers = self.resolve(["name-1.test", "long-1.test"], limit=6)

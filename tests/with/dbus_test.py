@@ -24,7 +24,8 @@ class Dbus(unittest.TestCase):
         self.addCleanup(self.stop_bus)
 
     def start_bus(self):
-        self.bus = peers.Process("dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={self.address}",
+        self.bus = peers.Process("dbus-daemon", "--session", "--nofork", "--nopidfile",
+                f"--address={self.address}",
                                  "--print-address")
         self.bus.expect("unix:")
 
@@ -53,7 +54,8 @@ class Dbus(unittest.TestCase):
         return process.line()
 
     def echo(self, text):
-        asked = subprocess.run(["dbus-send", f"--bus={self.address}", "--print-reply=literal", "--dest=org.example.Echo",
+        asked = subprocess.run(["dbus-send", f"--bus={self.address}", "--print-reply=literal",
+                "--dest=org.example.Echo",
                                 "/org/example/Echo", "org.example.Echo.Echo", f"string:{text}"],
                                check=True, capture_output=True, text=True, timeout=peers.PATIENCE)
         return asked.stdout.strip()
@@ -66,7 +68,8 @@ class Dbus(unittest.TestCase):
         connection.sendall(b"\0AUTH EXTERNAL %s\r\n" % str(os.getuid()).encode().hex().encode())
         self.assertIn(b"OK", connection.recv(1000))
         fields = b""
-        for code, kind, text in (1, b"o", b"/org/freedesktop/DBus"), (3, b"s", b"Hello"), (6, b"s", b"org.freedesktop.DBus"):
+        for code, kind, text in (1, b"o", b"/org/freedesktop/DBus"), (3, b"s", b"Hello"), (6, b"s",
+                b"org.freedesktop.DBus"):
             fields += b"\0" * (-len(fields) % 8) + bytes([code, 1]) + kind + b"\0"
             fields += len(text).to_bytes(4, "little") + text + b"\0"
         header = b"l\1\0\1" + bytes(4) + b"\1\0\0\0" + len(fields).to_bytes(4, "little") + fields

@@ -23,7 +23,8 @@ class Peer:
     def __init__(self, kind, endpoint, hwm=None):
         self.context = ctypes.c_void_p(ZMQ.zmq_ctx_new())
         self.socket = ctypes.c_void_p(ZMQ.zmq_socket(self.context, kind))
-        for which, value in ((LINGER, 5000), (RCVTIMEO, peers.PATIENCE * 1000), (SNDTIMEO, peers.PATIENCE * 1000)):
+        for which, value in ((LINGER, 5000), (RCVTIMEO, peers.PATIENCE * 1000), (SNDTIMEO,
+                peers.PATIENCE * 1000)):
             self.set(which, value)
         for which in HWM if hwm else ():
             self.set(which, hwm)
@@ -147,7 +148,8 @@ class Zmq(unittest.TestCase):
         self.assertEqual(receiver.receive(), b"first")
         count = self.process.descriptors()
         resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (count, 1000))
-        others = [socket.create_connection(("127.0.0.1", int(self.into.rpartition(":")[2]))) for _ in range(5)]
+        others = [socket.create_connection(("127.0.0.1", int(self.into.rpartition(":")[2])))
+                for _ in range(5)]
         sender.send(b"second")
         self.assertEqual(receiver.receive(), b"second")
         for other in others:
