@@ -152,6 +152,7 @@ void events() {
   //! [event.to_string]
   std::cout << to_string(event::read | event::hangup) << '\n';  // read|hangup
   //! [event.to_string]
+#if SELECTORS_HAS_EPOLL  // poll and select have no edges, and kqueue nothing exclusive
   pair sockets;
   const int fd = sockets.ends[0], listener = sockets.ends[1];
   selectors::epoll_selector<> sel;
@@ -165,6 +166,7 @@ void events() {
   //! [event.exclusive]
   sel.register_(listener, selectors::exclusive(event::read));
   //! [event.exclusive]
+#endif
 }
 
 void handles(int fd) {
