@@ -120,11 +120,11 @@ TEST_CASE("a pipe or a terminal that epoll_ctl refuses with EPERM is an error, a
   const int error = GENERATE(EPERM, EACCES);
   CHECK(in_child([&] {
           auto pipe = make_pipe();
-          const auto pair = make_socket_pair();
-          const descriptor terminal(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+          auto pair = make_socket_pair();
+          descriptor terminal(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
           epoll_selector<> sel;
           sel.register_(pair.first, event::read);
-          for (const descriptor* one : {&pipe.reader, &pipe.writer, &terminal, &pair.second}) {
+          for (descriptor* one : {&pipe.reader, &pipe.writer, &terminal, &pair.second}) {
             forbid(SYS_epoll_ctl, error, one->get());
             std::error_code refused;
             sel.register_(*one, event::read, refused);

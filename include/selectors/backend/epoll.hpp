@@ -168,6 +168,7 @@ class epoll_backend {
   failure make_front() noexcept { return front_.make(main_.descriptor.get()); }
   native_handle_type native_handle() const noexcept { return front_.get(); }
   void signal(bool is_ready) noexcept { front_.signal(is_ready); }
+  void signal_again() noexcept { front_.signal_again(); }
 
   // ---- leaks ----------------------------------------------------------------------------------------------
   //

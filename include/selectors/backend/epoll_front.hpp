@@ -107,6 +107,11 @@ class epoll_front {
     if (front_) (void)nest_epoll(EPOLL_CTL_DEL, get(), inner, 0, nullptr);
   }
 
+  // Readable, and reported again to those who watch edge-triggered and have heard of it.
+  void signal_again() noexcept {
+    signal(false);
+    signal(true);
+  }
   // Readable or not, beside what the inner object says. One system call for a change.
   void signal(bool is_ready) noexcept {
     if (is_ready == is_ready_) return;

@@ -143,7 +143,7 @@ class core {
   };
 
   // The kernel object can be nested in others, and is told when the selector itself has work to do.
-  static constexpr bool has_front = requires(Backend b) { b.signal(true); };
+  static constexpr bool has_front = requires(Backend b) { b.signal(true), b.signal_again(); };
   // The backend finds leaked registrations by itself, and isolates them.
   static constexpr bool finds_leaks = requires(Backend b) { b.has_leaks(); };
 
@@ -269,7 +269,6 @@ class core {
   int gather(int found) noexcept;
   bool begin_loop(int found) noexcept;
   void watch_loop(int found) noexcept;
-  outcome time_out() noexcept;
   outcome fail(failure why) noexcept;
 
   const key_vtable* type_;
@@ -313,6 +312,8 @@ template <selector_backend Backend>
 SELECTORS_NOINLINE void core<Backend>::close() noexcept {
   end_loop();
   retire_all();
+  for (record* r = state_.constructing.first(); r != nullptr; r = r->next)
+    r->attached = r->always_ready = r->aliased = false;
   state_.backend.close();
   forget_leaks();
   remove_work(watched_from_outside);

@@ -84,7 +84,7 @@ SELECTORS_COLD outcome core<Backend>::finish_wait(int found, nanoseconds timeout
   if (has_next()) return outcome::ready;
   add_work(leaks_suspected);
   if (begin_loop(gather(found))) return outcome::ready;
-  return timeout == nanoseconds::zero() ? time_out() : wait_slow(timeout);
+  return timeout == nanoseconds::zero() && !has_work(heal_wanted) ? outcome::timed_out : wait_slow(timeout);
 }
 
 template <selector_backend Backend>
@@ -103,6 +103,7 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
   bool reads_clock = has_work(leaks_suspected | heal_wanted);
   deadline end(reads_clock ? timeout : forever);
   nanoseconds left = timeout;
+  bool has_healed = false;
   for (;;) {
     if (has_work(heal_wanted))
       if (const failure failed = heal()) return fail(failed);
@@ -116,22 +117,19 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
       return error == EINTR ? outcome::interrupted : fail(failure::system(Backend::wait_call, error));
     }
     if (begin_loop(gather(found))) return outcome::ready;
-    if (found == 0 || left == nanoseconds::zero()) return time_out();
+    if (found == 0 || left == nanoseconds::zero()) {
+      // What was found to be leaked must not keep those awake who watch the native handle, once we have looked.
+      left = nanoseconds::zero();
+      if (has_work(heal_wanted) && !std::exchange(has_healed, true)) continue;
+      signal(has_own_work());
+      return outcome::timed_out;
+    }
     if (!std::exchange(reads_clock, true)) {
       add_work(leaks_suspected);
       end = deadline(left);
     }
     left = end.left();
   }
-}
-
-// What was found to be leaked must not keep those awake who watch the native handle, once a select has looked.
-template <selector_backend Backend>
-SELECTORS_COLD outcome core<Backend>::time_out() noexcept {
-  if (has_work(heal_wanted))
-    if (const failure failed = heal()) return fail(failed);
-  signal(has_own_work());
-  return outcome::timed_out;
 }
 
 // What a wait found, without what is leaked, and with what the selector reports itself.
@@ -231,17 +229,17 @@ SELECTORS_COLD event_bits core<Backend>::deliver(record& r, event_bits bits) noe
 }
 
 // A loop that is watched from outside: the native handle must be readable while the loop has not reached
-// what the kernel does not report again. A mark at its end tells when that is over.
+// what the kernel does not report again, or reports again to those alone who watch level-triggered. A mark at
+// its end tells when that is over.
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::watch_loop(int found) noexcept {
   static constinit record end_of_loop;
-  for (const entry* e = state_.cursor; e != state_.end; ++e) {
-    const record& r = *static_cast<const record*>(Backend::token(*e));
-    constexpr event_bits repeated = mask_bits::of(event::read | event::write);
-    if (is_reported_again(r) && (Backend::events(*e) & ~repeated) == 0) continue;
-    signal(true);
-    break;
-  }
+  const record& first = *static_cast<const record*>(Backend::token(*state_.cursor));
+  constexpr event_bits repeated = mask_bits::of(event::read | event::write);
+  const bool is_repeated =
+      found == 1 && is_reported_again(first) && (Backend::events(*state_.cursor) & ~repeated) == 0;
+  if constexpr (has_front)
+    if (!is_repeated) state_.backend.signal_again();
   state_.backend.set_entry(static_cast<std::size_t>(found), end_of_loop, entry_is_void);
   ++state_.end;
 }

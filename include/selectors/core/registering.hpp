@@ -65,14 +65,18 @@ SELECTORS_NOINLINE failure core<Backend>::add(native_handle_type handle, const a
   return {};
 }
 
-// Data's constructor must not close the selector. If it does, the key is retired as all others were.
+// Data's constructor must not close the selector. If it does, the key is retired as all others were; if it has
+// opened it again, the kernel knows nothing of the key yet.
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::publish(record& r) noexcept {
   state_.constructing.remove(r);
-  if (!is_open()) [[unlikely]] {
+  failure lost = is_open() ? failure() : errc::closed;
+  if (!lost && !r.attached && !r.always_ready && !r.interest.events.empty()) [[unlikely]]
+    lost = state_.backend.add(r);
+  if (lost) [[unlikely]] {
     state_.retired.push_back(r);
     add_work(retired_keys);
-    return errc::closed;
+    return lost;
   }
   r.registered = true;
   state_.keys.set(r.handle, &r);

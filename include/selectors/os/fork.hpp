@@ -79,7 +79,8 @@ inline int empty_in_children([[maybe_unused]] void* page) noexcept {
 #endif
   if (result == 0) return 0;
   // An old kernel, or a sandbox.
-  const bool is_unknown = errno == EINVAL || errno == ENOSYS || errno == EPERM || errno == EACCES;
+  const bool is_unknown =
+      errno == EINVAL || errno == ENOSYS || errno == EPERM || errno == EACCES || errno == EOPNOTSUPP;
   return is_unknown ? 0 : errno;
 }
 

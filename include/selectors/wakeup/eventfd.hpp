@@ -8,6 +8,7 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/os/owned_descriptor.hpp>
+#include <selectors/os/posix.hpp>
 #include <selectors/wakeup/pipe.hpp>
 
 #include <sys/eventfd.h>
@@ -29,7 +30,7 @@ class eventfd_channel : private pipe_channel {
     if (reader_) return {};
     const int error = errno;
     process_.clear();
-    if (error == ENOSYS || error == EPERM || error == EACCES) return pipe_channel::open();
+    if (is_forbidden_call(error)) return pipe_channel::open();
     return failure::system("eventfd", error);
   }
 
