@@ -216,6 +216,7 @@ class core {
   bool is_being_constructed(native_handle_type handle) const noexcept;
   failure reserve(native_handle_type handle) noexcept;
   failure change(record& r, const any_interest& what) noexcept;
+  failure finish_change(record& r, const any_interest& was, failure why) noexcept;
   failure watch_anew(record& r, const any_interest& was) noexcept;
   failure pause_or_resume(record& r, const any_interest& what) noexcept;
   failure roll_back(record& r, const any_interest& was, failure why) noexcept;

@@ -170,8 +170,8 @@ SELECTORS_NOINLINE bool core<Backend>::has_next() const noexcept {
   return false;
 }
 
-// The slow path from the entry at the cursor: an error, a one-shot, events no longer requested, or the mark at
-// the end of a loop that is watched from outside. At the end the cursor is null.
+// The slow path from the entry at the cursor: an error, a one-shot, events no longer requested, or the mark
+// at the end of a loop that is watched from outside. At the end the cursor is null.
 template <selector_backend Backend>
 SELECTORS_COLD loop_step<typename Backend::entry> core<Backend>::next_slow() noexcept {
   while (state_.cursor != end()) {
