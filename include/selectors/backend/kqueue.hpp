@@ -102,6 +102,7 @@ class kqueue_backend : public detail::ready_list {
   bool has_front() const noexcept { return kqueue_.get() != detail::invalid_handle; }
   failure make_front() noexcept { return {}; }
   void signal(bool is_ready) noexcept { kqueue_.signal(is_ready); }
+  void signal_again() noexcept { kqueue_.signal_again(); }
 #endif
 
   failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {

@@ -29,16 +29,10 @@ namespace SELECTORS_NAMESPACE::detail {
 // The descriptor of a queue. A child process does not inherit it: there the number is free or reused.
 // (libkqueue leaves descriptors open in a child; they stay open.)
 //
-<<<<<<< HEAD
-// A program may close every number it finds open, ours too, and open something else on it. So each queue has
-// a mark: a filter for events of the program's own (EVFILT_USER), under a name that no other queue has. Where
-// there is no such filter, any queue on the number is taken for this one. The mark is triggered when whoever
-// watches the queue shall be woken though no filter has anything to report.
-=======
 // A program may close every open number, the queue's too, and reuse it. So each queue is marked by a user
-// event (EVFILT_USER) that is never triggered, with an identifier that no other queue has. Where there is no
-// such filter, any queue on the number is taken for this one.
->>>>>>> main
+// event (EVFILT_USER) with an identifier that no other queue has. Where there is no such filter, any queue on
+// the number is taken for this one. The mark is triggered to wake those who watch the queue for what the
+// selector reports of its own accord.
 class kqueue_descriptor {
  public:
   kqueue_descriptor() noexcept = default;
@@ -69,13 +63,8 @@ class kqueue_descriptor {
     native_handle_type fresh = invalid_handle;
     if (const failure failed = make(fresh)) return failed;
     const std::uintptr_t mark = set_mark(fresh);
-<<<<<<< HEAD
-    const bool was_closed = fresh == number_;  // by somebody else
-    if (!was_closed && !(SELECTORS_HAS_KERNEL_KQUEUE && can_be_replaced() && take_place_of_old(fresh))) {
-=======
     const bool was_closed = fresh == number_;  // by the program
-    if (!was_closed && !(SELECTORS_HAS_KERNEL_KQUEUE && is_own() && take_place_of_old(fresh))) {
->>>>>>> main
+    if (!was_closed && !(SELECTORS_HAS_KERNEL_KQUEUE && can_be_replaced() && take_place_of_old(fresh))) {
       close();
       number_ = fresh;
     }
@@ -104,6 +93,11 @@ class kqueue_descriptor {
   bool is_signalled() const noexcept { return is_signalled_; }
 
 #if SELECTORS_KQUEUE_HAS_USER_EVENTS
+  // Readable, and reported again to those who watch edge-triggered and have heard of it.
+  void signal_again() noexcept {
+    signal(false);
+    signal(true);
+  }
   // Readable or not, beside what the filters report: the mark is triggered, as a level. One system call for a
   // change. Removing and adding it is the one way to reset it that every kernel knows: macOS does not do so
   // for EV_CLEAR. With no room for events, kevent(2) stops at the first change that is refused: so a mark that
@@ -139,21 +133,15 @@ class kqueue_descriptor {
 
   // The identifier of the mark, or 0 if there is none.
   static std::uintptr_t set_mark([[maybe_unused]] native_handle_type queue) noexcept {
-<<<<<<< HEAD
 #if SELECTORS_KQUEUE_HAS_USER_EVENTS
-    marks = marks + 1;  // two threads may take the same number, but for two queues
-=======
-#if defined(EVFILT_USER) && SELECTORS_HAS_KERNEL_KQUEUE
-    marks =
-        marks + 1;  // if two threads get the same number, it marks two different queues, which is harmless
->>>>>>> main
+    // If two threads get the same number, it marks two different queues, which is harmless.
+    marks = marks + 1;
     const std::uintptr_t name = (std::uintptr_t{marks} << 24) ^ static_cast<std::uintptr_t>(queue) ^ 0x5e1ec7;
     if (name != 0 && change_mark(queue, name, EV_ADD) == 0) return name;
 #endif
     return 0;
   }
 
-<<<<<<< HEAD
 #if SELECTORS_KQUEUE_HAS_USER_EVENTS
   // Its token, udata, is null.
   static kernel_event mark_event(std::uintptr_t name, unsigned action) noexcept {
@@ -174,10 +162,7 @@ class kqueue_descriptor {
   }
 #endif
 
-  // 0, or the error of the change. With no mark, whether the number is a queue at all.
-=======
   // Returns 0, or the error of the change. Without a mark, it only tests whether the number is a queue.
->>>>>>> main
   static int change_mark(native_handle_type queue, [[maybe_unused]] std::uintptr_t name,
                          [[maybe_unused]] unsigned action) noexcept {
     const timespec at_once{};
