@@ -130,6 +130,15 @@ void collect_forever(queue& in, vector<struct kevent>& found) {
   }
 }
 
+void collect_users(const queue& in, vector<struct kevent>& found) {
+  for (const user& one : in.users) {
+    if (!one.is_triggered) continue;
+    struct kevent event = one.what;
+    if (!chosen(word::echo) && !chosen(word::carry)) event.flags &= EV_CLEAR;
+    found.push_back(event);
+  }
+}
+
 void put_in_order(queue& in, vector<struct kevent>& found) {
   if (chosen(word::backwards)) std::reverse(found.begin(), found.end());
   if (!chosen(word::rotating) || found.empty()) return;
@@ -142,12 +151,14 @@ void put_in_order(queue& in, vector<struct kevent>& found) {
 std::size_t collect(queue& in, struct kevent* events, std::size_t room) {
   vector<struct kevent> found;
   collect_forever(in, found);
-  vector<epoll_event> ready(std::max<std::size_t>(room / std::size(filters), 1));
+  collect_users(in, found);
+  vector<epoll_event> ready(std::max<std::size_t>(room / std::size(filters), 1) + 1);
   const int count = call(SYS_epoll_pwait, in.epoll, ready.data(), static_cast<int>(ready.size()), 0, nullptr,
                          std::size_t{8});
   for (int i = 0; i < count; ++i) {
     const epoll_event& one = ready[static_cast<std::size_t>(i)];
     watch& of = *static_cast<watch*>(one.data.ptr);
+    if (of.type == kind::user) continue;
     if (of.type == kind::process)
       collect_end(in, of, found);
     else
@@ -163,6 +174,7 @@ std::size_t collect(queue& in, struct kevent* events, std::size_t room) {
       if (i < told) apply(in, ended);  // a process ends once
       continue;
     }
+    if (std::find(std::begin(filters), std::end(filters), found[i].filter) == std::end(filters)) continue;
     const auto place = in.watches.find(static_cast<int>(found[i].ident));
     if (place == in.watches.end() || !place->second.has(found[i].filter)) continue;
     if (i >= told) {

@@ -56,7 +56,7 @@ inline constexpr filter_type filters[] = {reading, writing, exceptional};
 inline constexpr filter_type filters[] = {reading, writing};
 #endif
 
-enum class kind : std::uint8_t { stream, datagram, pipe, file, device, terminal, process };
+enum class kind : std::uint8_t { stream, datagram, pipe, file, device, terminal, process, user };
 enum class end : std::uint8_t { reader, writer, both };
 
 // A knote.
@@ -104,13 +104,21 @@ struct child {
   struct kevent what;
 };
 
+// An event of the program's own.
+struct user {
+  struct kevent what;
+  bool is_triggered;
+};
+
 struct queue {
   int epoll;
   pid_t process;
   map<watch> watches;
   std::list<node, uncounted<node>> kept;  // what cannot be removed from the epoll any more
   std::list<child, uncounted<child>> children = {};
-  vector<std::uintptr_t> users = {};  // EVFILT_USER: there, and never triggered
+  vector<user> users = {};  // EVFILT_USER
+  watch triggered = {};     // what epoll reports while one of them is triggered
+  bool is_triggered = false;
   unsigned calls = 0;
   unsigned turns = 0;
 };
@@ -130,6 +138,7 @@ void close_children(queue& in);
 int tell_epoll(queue& in, watch& of, int operation);
 int forget(queue& in, watch& of, filter_type filter);
 int apply(queue& in, const struct kevent& change);
+void show_users(queue& in);  // to epoll
 
 // events.cpp: what is ready now. An event that finds no room stays; one of a one-shot goes.
 std::size_t collect(queue& in, struct kevent* events, std::size_t room);

@@ -42,6 +42,12 @@ inline int nest_epoll(int operation, int outer, int inner, std::uint32_t trigger
   return ::epoll_ctl(outer, operation, inner, &watched) == 0 ? 0 : errno;
 }
 
+// Its request is an unsigned long in one C library, and an int in another.
+template <class Request>
+int call_ioctl(int (*call)(int, Request, ...), int number, unsigned long request, void* argument) noexcept {
+  return call(number, static_cast<Request>(request), argument);
+}
+
 // What EPIOCSPARAMS sets (ioctl_eventpoll(2), Linux 6.9): how long a wait polls the network devices itself.
 inline void copy_busy_polling(int from, int to) noexcept {
   struct {
@@ -51,9 +57,9 @@ inline void copy_busy_polling(int from, int to) noexcept {
     std::uint8_t padding;
   } parameters{};
   const int kept = errno;
-  if (::ioctl(from, _IOR(0x8A, 0x02, decltype(parameters)), &parameters) == 0 &&
+  if (call_ioctl(::ioctl, from, _IOR(0x8A, 0x02, decltype(parameters)), &parameters) == 0 &&
       (parameters.microseconds != 0 || parameters.budget != 0 || parameters.is_preferred != 0))
-    (void)::ioctl(to, _IOW(0x8A, 0x01, decltype(parameters)), &parameters);
+    (void)call_ioctl(::ioctl, to, _IOW(0x8A, 0x01, decltype(parameters)), &parameters);
   errno = kept;
 }
 

@@ -44,6 +44,13 @@ namespace SELECTORS_NAMESPACE {
 /// select(2) beside the queue; while there are any, each wait costs two system calls. select(2) has no edges,
 /// so a terminal that the kqueue refuses can be registered level-triggered or one-shot only; edge-triggered,
 /// it fails with kevent(2)'s EINVAL.
+///
+/// `native_handle` is the queue itself, which can be watched by poll(2), select(2) and another queue: it is
+/// readable while one of the filters, or the selector itself, has something to report. For the latter it needs
+/// EVFILT_USER, which NetBSD has since 10; without it, and under libkqueue, whoever watches the queue is not
+/// woken for what the selector reports of its own accord. What select(2) watches beside the queue never wakes
+/// them. `reopen` keeps the queue, except in a child process, where the selector gets its own, on the same
+/// number if that is free.
 class kqueue_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "kqueue";
@@ -62,6 +69,7 @@ class kqueue_backend : public detail::ready_list {
     if (!events_.reserve(1, 0)) return failure::memory();
     return kqueue_.open();
   }
+  // A fresh queue, on the same number if it can. Whoever watched the old one watches nothing now.
   failure reopen() noexcept {
     if (const failure failed = kqueue_.reopen()) return failed;
     forget_all();
@@ -73,12 +81,36 @@ class kqueue_backend : public detail::ready_list {
   }
   native_handle_type native_handle() const noexcept { return kqueue_.get(); }
 
+  // Takes all that is attached from the queue, which stays the one that others watch; `attached` is as it was
+  // afterwards. Returns false if a fresh queue is needed: this one is not ours any more, or cannot be emptied.
+  template <class ForEach>
+  bool remove_all(ForEach for_each) noexcept {
+    if (!SELECTORS_HAS_KERNEL_KQUEUE || !kqueue_.is_own()) return false;
+    bool is_empty = true;
+    for_each([&](registration& r) {
+      if (!r.attached) return;
+      is_empty = remove(r) && is_empty;
+      r.attached = true;
+    });
+    if (is_empty) forget_all();
+    return is_empty;
+  }
+
+#if SELECTORS_KQUEUE_HAS_USER_EVENTS
+  // Whoever watches the queue is told by its mark that the selector itself has work to do: needs no more
+  // descriptors. What is watched aside they do not see.
+  bool has_front() const noexcept { return kqueue_.get() != detail::invalid_handle; }
+  failure make_front() noexcept { return {}; }
+  void signal(bool is_ready) noexcept { kqueue_.signal(is_ready); }
+  void signal_again() noexcept { kqueue_.signal_again(); }
+#endif
+
   failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
     // Reserved now so that nothing is allocated later. Not for high numbers, which need much memory:
     // descriptors that are watched aside are rare.
     if (handle <= highest_prepared && !aside_.has_room(handle) && is_open(handle))
       if (const failure failed = aside_.reserve(handle, native_handle())) return failed;
-    const bool fits = count <= slot::most_entries && events_.reserve(count * filters_a_handle, 0) &&
+    const bool fits = count <= slot::most_entries && events_.reserve(count * filters_a_handle + 1, 0) &&
                       ready_.reserve(count, used) &&
                       (!SELECTORS_KQUEUE_MISSES_LISTEN || listeners_.reserve(count));
     return fits ? failure() : failure::memory();
@@ -175,7 +207,7 @@ class kqueue_backend : public detail::ready_list {
     constexpr std::chrono::nanoseconds forever = (std::chrono::nanoseconds::max)();
     if (SELECTORS_KQUEUE_MISSES_LISTEN && !listeners_.empty()) [[unlikely]]
       find_listeners();
-    const bool is_timed = may_skip_ || !aside_.empty();
+    const bool is_timed = may_skip_ || !aside_.empty() || kqueue_.is_signalled();
     const auto start = is_timed ? clock::now() : clock::time_point();
     for (std::chrono::nanoseconds left = timeout;;) {
       const auto now = left < day || left == forever ? left : day;
@@ -384,7 +416,12 @@ class kqueue_backend : public detail::ready_list {
   std::size_t merge(std::size_t count, bool& has_skipped, std::size_t first = 0) noexcept {
     std::size_t found = first;
     for (std::size_t i = 0; i != count; ++i) {
-      registration& r = *detail::token_of(events_[i]);
+      registration* const token = detail::token_of(events_[i]);
+      if (token == nullptr) [[unlikely]] {  // the queue's mark
+        has_skipped = true;
+        continue;
+      }
+      registration& r = *token;
       event_bits bits = detail::bits_of(events_[i], slot::is_socket(r));
       if (slot::is_pipe(r) || slot::watches_for_end(r)) [[unlikely]] {
         bits = examine(r, events_[i], bits);

@@ -18,6 +18,13 @@
 #include <cstddef>
 #include <limits>
 
+// Whether a queue can have events of the program's own: not in NetBSD before 10, and libkqueue's are not used.
+#if defined(EVFILT_USER) && SELECTORS_HAS_KERNEL_KQUEUE
+#define SELECTORS_KQUEUE_HAS_USER_EVENTS 1
+#else
+#define SELECTORS_KQUEUE_HAS_USER_EVENTS 0
+#endif
+
 // The changes that the kqueue backend submits to kevent(2). The field types differ by system.
 namespace SELECTORS_NAMESPACE::detail {
 

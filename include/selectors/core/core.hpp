@@ -205,10 +205,12 @@ class core {
   // What the selector itself reports of a key.
   static event_bits own_bits(const record& r) noexcept;
 
-  // Whether the kernel reports it again as long as it is ready, though a loop did not reach it.
+  // Whether the kernel reports it again as long as it is ready, though a loop did not reach it. A one-shot that
+  // kqueue(2) has not disarmed is remembered nevertheless: closed meanwhile, it would never be reported.
   static bool is_reported_again(const record& r) noexcept {
-    const bool is_level = r.interest.mode == trigger::level ||
-                          (r.interest.mode == trigger::oneshot && !Backend::disarms_oneshot);
+    constexpr bool repeats_oneshot = !Backend::disarms_oneshot && !Backend::refuses_closed;
+    const bool is_level =
+        r.interest.mode == trigger::level || (r.interest.mode == trigger::oneshot && repeats_oneshot);
     return r.attached && is_level && !r.marked;
   }
   bool is_being_constructed(native_handle_type handle) const noexcept;
@@ -257,6 +259,7 @@ class core {
   void note_stale(const record& r) noexcept;
   failure heal() noexcept;
   failure make_room() noexcept;
+  bool empty_kernel_object() noexcept;
   void forget_leaks() noexcept;
   void attach(record& r) noexcept;
   void attach_all() noexcept;
@@ -302,7 +305,8 @@ SELECTORS_NOINLINE failure core<Backend>::reopen() noexcept {
   if (!is_open()) return open();
   process_stamp own;
   if (const failure failed = own.set()) return failed;
-  if (const failure failed = state_.backend.reopen()) return failed;
+  if (!empty_kernel_object())
+    if (const failure failed = state_.backend.reopen()) return failed;
   state_.stamp = own;
   set_gate();
   attach_all();

@@ -70,6 +70,18 @@ SELECTORS_COLD failure core<Backend>::make_room() noexcept {
   }
 }
 
+// Where others watch the kernel object itself, it is emptied instead of being replaced. Not if it may still
+// name keys that are gone.
+template <selector_backend Backend>
+SELECTORS_COLD bool core<Backend>::empty_kernel_object() noexcept {
+  if constexpr (requires { state_.backend.remove_all([](auto) {}); }) {
+    bool has_leaks = static_cast<bool>(state_.quarantine);
+    for_each_record([&](record& r) { has_leaks = has_leaks || r.leaked; });
+    return !has_leaks && state_.backend.remove_all([this](auto visit) { this->for_each_record(visit); });
+  }
+  return false;
+}
+
 // The kernel object that knew them is gone.
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::forget_leaks() noexcept {

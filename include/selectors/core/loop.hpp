@@ -108,6 +108,7 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
     if (has_work(heal_wanted))
       if (const failure failed = heal()) return fail(failed);
     const bool is_ready = prune_self_reported();
+    if (!is_ready) signal(false);  // it would end the wait, where what is waited for is what others watch
     int found = state_.backend.wait(is_ready ? nanoseconds::zero() : left);
     if (found < 0 && is_ready && errno == EINTR) found = 0;
     if (found < 0) {

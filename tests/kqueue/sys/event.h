@@ -69,6 +69,7 @@ struct kevent {
 
 #define NOTE_LOWAT 0x00000001
 #define NOTE_OOB 0x00000002
+#define NOTE_TRIGGER 0x01000000
 #define NOTE_EXIT 0x80000000U
 
 typedef int kqueue_double_count;
