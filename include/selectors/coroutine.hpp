@@ -57,11 +57,11 @@
 // somebody waits in it. `mark_ready` wakes who waits; a mark that was made before is dropped by the wait.
 //
 // Other data: a selector<coroutine_waiter> holds coroutines alone. Where there are handlers, too, it is
-// registered in their selector, for read, and `resume(sel.select(0s))` is its handler. On poll and select, and
-// on Windows, no selector can be registered in another: there, all of a program's handles are awaited, or
+// registered in their selector, for read, and `resume(sel.select(0s))` is its handler. On poll and select,
+// and on Windows, no selector can be registered in another: there, all of a program's handles are awaited, or
 // none.
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 
@@ -282,8 +282,8 @@ auto ready(selector<coroutine_waiter, Backend>& sel, H&& h, event_mask events,
 /// a duration from when it is suspended. `elapsed(timers, 0s)` gives way: the next `resume(timers.expired())`
 /// resumes it.
 ///
-/// Errors: those of `timer_queue::add`: errc::invalid_timeout, no memory. The coroutine is not suspended then:
-/// `co_await` throws, or reports to `error`. O(log n) in the number of timers.
+/// Errors: those of `timer_queue::add`: errc::invalid_timeout, no memory. The coroutine is not suspended
+/// then: `co_await` throws, or reports to `error`. O(log n) in the number of timers.
 template <class Clock, detail::due_for<Clock> When>
   requires detail::has_exceptions
 auto elapsed(timer_queue<coroutine_waiter, Clock>& timers, When due) noexcept {
@@ -325,4 +325,4 @@ void resume(Expired expired) {
     if (!detail::coroutine_access::resume((*entry).data())) return;  // perhaps without a queue
 }
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

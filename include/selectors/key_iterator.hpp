@@ -13,8 +13,8 @@
 namespace SELECTORS_NAMESPACE::detail {
 
 /// A forward iterator over the registered keys, by handle. Any key may be modified or unregistered while it
-/// is used: at a key that was unregistered it stays valid as long as the key lives, until the next select, and
-/// goes on from there. What is registered meanwhile may be missed.
+/// is used: at a key that was unregistered it stays valid as long as the key lives, until the next select,
+/// and goes on from there. What is registered meanwhile may be missed.
 template <class Key>
 class key_iterator {
  public:

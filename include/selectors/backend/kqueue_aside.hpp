@@ -18,10 +18,9 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-// The descriptors that a kqueue refuses or reports wrongly though poll(2) and select(2) do not: macOS's
-// /dev/tty, the pipes that have hung up already, NetBSD's FIFOs. They are watched by select(2), since macOS's
-// poll(2) refuses its terminals too; and only while there are any is the queue, which is selectable itself,
-// watched beside them.
+// The descriptors that a kqueue refuses or reports wrongly: macOS's /dev/tty, pipes that have hung up
+// already, NetBSD's FIFOs. They are watched by select(2), because macOS's poll(2) refuses terminals too.
+// While there are any, select(2) watches the queue as well.
 class kqueue_aside {
  public:
   using entry = select_backend::entry;
@@ -37,7 +36,7 @@ class kqueue_aside {
 
   bool empty() const noexcept { return size_ == 0; }
 
-  // Room for a number and the queue's, and as many entries as there can be descriptors up to them.
+  // Room for the handle and for the queue's own number, and an entry for each number up to the higher one.
   bool has_room(native_handle_type handle) const noexcept { return handle < room_; }
   failure reserve(native_handle_type handle, native_handle_type queue) noexcept {
     native_handle_type highest = handle < queue ? queue : handle;
@@ -50,8 +49,8 @@ class kqueue_aside {
     return {};
   }
 
-  // Watched for what is requested of it; and for `read` too, which is how select(2) reports the end of a
-  // pipe.
+  // Watches r for its interest and, with `for_end`, for `read` too, which is how select(2) reports the end of
+  // a pipe.
   void add(registration& r, bool for_end) noexcept {
     (void)select_.add(r);  // which cannot fail
     if (for_end) watch(r, r.interest.events | event::read);
@@ -61,15 +60,15 @@ class kqueue_aside {
     (void)select_.remove(r);
     --size_;
   }
-  // Nothing more is reported of it until it is added again.
+  // It is not reported any more until it is added again.
   void silence(const registration& r) noexcept { watch(r, {}); }
   void clear() noexcept {
     select_.close();
     size_ = 0;
   }
 
-  // Waits for them and for the queue. Calls `visit(entry)` for each of them that is ready; returns how many
-  // entries there were, with the queue's, or -1 and errno.
+  // Waits for these descriptors and for the queue. Calls `visit(entry)` for each descriptor that is ready;
+  // returns the number of entries, the queue's included, or -1 with errno.
   template <class Visit>
   int wait(native_handle_type queue, std::chrono::nanoseconds timeout, Visit visit) noexcept {
     registration itself;

@@ -26,11 +26,10 @@ class kqueue_slot {
  public:
   static constexpr std::size_t most_entries = std::size_t{1} << 24;
 
-  static constexpr std::uint32_t may_listen = std::uint32_t{1}
-                                              << 24;  // a socket, in the list of kqueue_listeners
+  static constexpr std::uint32_t may_listen = std::uint32_t{1} << 24;  // in the list of kqueue_listeners
   static constexpr std::uint32_t is_aside = std::uint32_t{1} << 25;  // watched by select(2), by kqueue_aside
 
-  // What it is, as far as that matters.
+  // The kind of file, as far as it matters.
   static constexpr std::uint32_t socket = std::uint32_t{1} << 26;
   static constexpr std::uint32_t pipe = std::uint32_t{2} << 26;         // or a FIFO
   static constexpr std::uint32_t writing_end = std::uint32_t{3} << 26;  // of a pipe that can only be written

@@ -10,8 +10,8 @@
 // it, while a duplicate kept the file open (dup(2), a child process). Linux's epoll then goes on watching the
 // file, and cannot be told to stop: it knows registrations by number and file, and the number means nothing
 // any more, or another file. The node of such a key is put into quarantine instead of being reused, since the
-// kernel may still report it: then it is a ghost. A number that leaked and is registered again is aliased: the
-// kernel could take one registration for the other.
+// kernel may still report it: then it is a ghost. A number that leaked and is registered again is aliased:
+// the kernel could take one registration for the other.
 //
 // Healing gets rid of ghosts. The epoll backend isolates them first, at a constant number of system calls
 // (see epoll.hpp). A full heal replaces the kernel object, which costs a system call a key, and frees the

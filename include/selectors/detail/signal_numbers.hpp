@@ -63,7 +63,7 @@ class signal_numbers {
   constexpr signal_numbers() noexcept = default;
 
   [[nodiscard]] constexpr bool empty() const noexcept { return begin() == end(); }
-  /// Any number may be asked for; what is no signal is never contained.
+  /// Any number may be passed; one that is not a signal is never contained.
   [[nodiscard]] constexpr bool contains(int number) const noexcept {
     return number > 0 && number < limit && (words_[word_of(number)] & bit_of(number)) != 0;
   }
@@ -93,17 +93,17 @@ class signal_numbers {
   std::uint32_t words_[word_count] = {};
 };
 
-// Those that somebody builds.
+// Signal numbers to which numbers can be added.
 class signal_mask : public signal_numbers {
  public:
   constexpr void insert(int number) noexcept { words_[word_of(number)] |= bit_of(number); }
 };
 
-// Those that have come. Signal handlers add, one thread takes. Words of 32 bits are lock-free on every
-// machine with signals, and what is lock-free may be used in a handler.
+// Signals that have arrived: signal handlers add, one thread takes. Words of 32 bits are lock-free on every
+// machine with signals, and a handler may use lock-free atomics.
 class pending_signals {
  public:
-  // Whether it was not there yet.
+  // Returns whether it was not there yet.
   bool add(int number) noexcept {
     const std::uint32_t bit = signal_numbers::bit_of(number);
     return (words_[signal_numbers::word_of(number)].fetch_or(bit) & bit) == 0;
