@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""What the pages link to is there: `links.py PROJECT_DIRECTORY`. Addresses outside of the project are not looked at."""
+"""What the pages link to is there: `links.py PROJECT_DIRECTORY`. Only files of the project are looked at."""
 
 import pathlib
 import re
