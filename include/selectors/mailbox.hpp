@@ -232,9 +232,9 @@ class mailbox<T>::taken {
   // In a child nothing is left of it, and what it holds is not the child's to destroy.
   bool is_valid() const noexcept { return box_ != nullptr && detail::is_this_process(process_); }
 
-  // The value is let go of before its destructor runs, which may do with the mailbox what it likes.
+  // Forgets the value before its destructor runs, which may use the mailbox.
   void step() noexcept {
-    const typename queue::place last = at_;
+    const typename queue::position last = at_;
     at_.value = nullptr;
     if (!is_valid()) return;
     if (last.value != nullptr) box_->queue_.destroy(last);
@@ -242,8 +242,8 @@ class mailbox<T>::taken {
   }
 
   mailbox* box_ = nullptr;
-  typename queue::place at_{};  // where the loop stands
-  std::size_t limit_ = 0;       // of all that was ever posted, where this range ends
+  typename queue::position at_{};  // where the loop stands
+  std::size_t limit_ = 0;          // of all that was ever posted, where this range ends
   detail::process_name process_ = nullptr;
 };
 
@@ -296,7 +296,7 @@ failure mailbox<T>::try_post(D&& value) noexcept(std::is_nothrow_constructible_v
   if (!queue_.lock()) return failure::system("lock", EDEADLK);
   if (const failure failed = queue_.make_room()) return failed;
   if constexpr (std::same_as<D, T>) {
-    queue_.put(std::move(value));
+    queue_.append(std::move(value));
     announce_and_unlock();
     return {};
   } else {
@@ -324,7 +324,7 @@ failure mailbox<T>::convert_and_post(D&& value) noexcept(std::is_nothrow_constru
   if (!is_own() || !queue_.lock()) return try_post(std::move(converted));
   kept.of = nullptr;
   queue_.give_back();
-  queue_.put(std::move(converted));
+  queue_.append(std::move(converted));
   announce_and_unlock();
   return {};
 }

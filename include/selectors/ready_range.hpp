@@ -40,9 +40,7 @@ class ready_range {
       return *this;
     }
     void operator++(int) noexcept { ++*this; }
-    friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept {
-      return it.is_at_end_;
-    }
+    friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept { return it.is_at_end_; }
 
    private:
     friend class ready_range;

@@ -92,7 +92,8 @@ class Openssl(unittest.TestCase):
         self.stop()
 
     def test_whole_records_that_have_been_read_already_are_served(self):
-        # Six records in one segment: the first read takes them all from the socket, which is silent from then on.
+        # Six records in one segment: the first read takes them all from the socket, which is silent from then
+        # on.
         with self.connect() as client:
             for size in range(1, 2000, 111):
                 for _ in range(6):

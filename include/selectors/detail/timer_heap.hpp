@@ -60,7 +60,7 @@ class timer_heap {
       return append(n);
     const std::size_t last = sorted_++;
     if (unsorted_ != 0) [[unlikely]]
-      place(last + unsorted_, entries_[last]);
+      set_entry(last + unsorted_, entries_[last]);
     sift_up(last, {n.due, &n});
   }
 
@@ -78,7 +78,7 @@ class timer_heap {
         sift_down(hole, moved);
     }
     if (unsorted_ != 0) [[unlikely]]
-      place(last, entries_[last + unsorted_]);
+      set_entry(last, entries_[last + unsorted_]);
   }
 
   // `order` is higher than any before.
@@ -117,13 +117,13 @@ class timer_heap {
   // The first that is due in this round, or null; also when there is none.
   node* first_due() noexcept {
     if (!is_in_round_) return nullptr;
-    settle();
+    sift_postponed();
     return sorted_ != 0 && is_due(entries_[0].due) ? entries_[0].which : nullptr;
   }
 
   // When the first of all is due.
   TimePoint earliest() noexcept {
-    settle();
+    sift_postponed();
     TimePoint first = sorted_ != 0 ? entries_[0].due : (TimePoint::max)();
     if (unsorted_ != 0) [[unlikely]] {
       if (!is_earliest_known_) find_earliest_unsorted();
@@ -153,7 +153,7 @@ class timer_heap {
     return is_in_round_ && n.order > last_of_round_ && is_due(n.due);
   }
 
-  void place(std::size_t i, const entry& e) noexcept {
+  void set_entry(std::size_t i, const entry& e) noexcept {
     entries_[i] = e;
     e.which->index = static_cast<std::uint32_t>(i);
   }
@@ -163,10 +163,10 @@ class timer_heap {
     while (i != top) {
       const std::size_t parent = parent_of(i);
       if (!is_before(e, entries_[parent])) break;
-      place(i, entries_[parent]);
+      set_entry(i, entries_[parent]);
       i = parent;
     }
-    place(i, e);
+    set_entry(i, e);
   }
 
   // To the bottom, where it most likely belongs, and up from there: that takes fewer comparisons than to look
@@ -177,13 +177,13 @@ class timer_heap {
     std::size_t first = 4 * i + 1;
     for (; first + 3 < sorted_; first = 4 * i + 1) {
       const std::size_t least = earlier_of(earlier_of(first, first + 1), earlier_of(first + 2, first + 3));
-      place(i, entries_[least]);
+      set_entry(i, entries_[least]);
       i = least;
     }
     if (first < sorted_) {
       std::size_t least = first;
       for (std::size_t child = first + 1; child != sorted_; ++child) least = earlier_of(least, child);
-      place(i, entries_[least]);
+      set_entry(i, entries_[least]);
       i = least;
     }
     sift_up(i, e, top);
@@ -198,7 +198,7 @@ class timer_heap {
   }
 
   // Sifts what has been moved later until what is at the top is there by right.
-  void settle() noexcept {
+  void sift_postponed() noexcept {
     while (sorted_ != 0) {
       node& top = *entries_[0].which;
       if (top.order == top.heap_order) return;
@@ -239,13 +239,13 @@ class timer_heap {
     } else if (n.due < earliest_unsorted_) {
       earliest_unsorted_ = n.due;
     }
-    place(sorted_ + unsorted_++, {n.due, &n});
+    set_entry(sorted_ + unsorted_++, {n.due, &n});
   }
 
   SELECTORS_NOINLINE void remove_unsorted(std::size_t hole) noexcept {
     const std::size_t last = sorted_ + --unsorted_;
     if (entries_[hole].due == earliest_unsorted_) is_earliest_known_ = false;
-    if (hole != last) place(hole, entries_[last]);
+    if (hole != last) set_entry(hole, entries_[last]);
   }
 
   SELECTORS_NOINLINE void find_earliest_unsorted() noexcept {

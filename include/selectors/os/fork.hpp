@@ -36,8 +36,8 @@ struct process_page {
   std::uint32_t is_kept;  // no kernel has emptied this page
   process_page* older;
 
-  static process_page* of(std::uintptr_t place) noexcept {
-    return reinterpret_cast<process_page*>((place - 1) & ~(size - 1));
+  static process_page* of(std::uintptr_t address) noexcept {
+    return reinterpret_cast<process_page*>((address - 1) & ~(size - 1));
   }
   std::uintptr_t begin() const noexcept { return reinterpret_cast<std::uintptr_t>(this + 1); }
   std::uintptr_t end() const noexcept { return reinterpret_cast<std::uintptr_t>(this) + size; }
