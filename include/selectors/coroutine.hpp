@@ -61,7 +61,7 @@
 // and on Windows, no selector can be registered in another: there, all of a program's handles are awaited, or
 // none.
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 
@@ -325,4 +325,4 @@ void resume(Expired expired) {
     if (!detail::coroutine_access::resume((*entry).data())) return;  // perhaps without a queue
 }
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// PAIRS socket pairs in a ring, in which ACTIVE bytes go round: whoever can read a byte writes it to the
-// next. `coroutines WHO PAIRS ACTIVE TURNS`. By `plain`, handlers in a selector, which stay registered; by
+// PAIRS socket pairs in a ring, in which ACTIVE bytes go round: who can read a byte writes it to the next.
+// `coroutines WHO PAIRS ACTIVE TURNS`. By `plain`, handlers in a selector, which stay registered; by
 // coroutines that await each byte, with `selectors` alone, or with a `deadline` each time; by coroutines of
 // Asio, which await the bytes (`asio_read`) or, as here, readiness (`asio_wait`). A round prints the
 // nanoseconds of a turn.

@@ -286,11 +286,12 @@ def run_coroutines():
     for pairs, active in (2, 1), (100, 10):
         commands = {name: program("coroutines", name, pairs, active, 20000 // scale) for name in who}
         played = contest.take_turns(commands, rounds)
-        for ours, title in ("selectors", "a coroutine's turn"), ("deadline", "a coroutine's turn with a deadline"):
-            title = f"{title}, {pairs} pairs, {active} active"
+        for ours, what in ("selectors", ""), ("deadline", " with a deadline"):
+            title = f"a coroutine's turn{what}, {pairs} pairs, {active} active"
             theirs = {"plain": ("a handler", 1.4 if ours == "selectors" else None)}
             if "asio" in installed and ours == "selectors":
-                theirs |= {"asio_read": ("Asio's awaited read", 1.0), "asio_wait": ("Asio's awaited readiness", 1.0)}
+                theirs["asio_read"] = ("Asio's awaited read", 1.0)
+                theirs["asio_wait"] = ("Asio's awaited readiness", 1.0)
             for other, (name, promised) in theirs.items():
                 tell(f"{title}, beside {name}", {"selectors": contest.ratios(played, other)[ours]}, promised)
 

@@ -3,10 +3,10 @@
 // A selector inside another loop: its native handle is readable exactly while `select(0)` would report
 // something, or has something to destroy.
 
+#include "support/nested.hpp"
 #include "support/catch.hpp"
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
-#include "support/nested.hpp"
 
 #include <memory>
 #include <optional>

@@ -36,7 +36,14 @@ struct backend_name {
   }
 };
 template <template <class> class Wrapper, class Backend>
-struct backend_name<Wrapper<Backend>> : backend_name<Backend> {};
+struct backend_name<Wrapper<Backend>> {
+  static std::string get() {
+    if constexpr (requires { Wrapper<Backend>::test_name(); })
+      return Wrapper<Backend>::test_name();
+    else
+      return backend_name<Backend>::get();
+  }
+};
 
 }  // namespace support
 

@@ -66,11 +66,6 @@ template <class Backend>
 constexpr selectors::event priority_or_read =
     has_priority<Backend> ? selectors::event::priority : selectors::event::read;
 
-// `priority` where there is one; else read, which is as good where a test wants any event but write.
-template <class Backend>
-constexpr selectors::event priority_or_read =
-    has_priority<Backend> ? selectors::event::priority : selectors::event::read;
-
 // When error, hangup and read_hangup are reported differs between kernels, and these tests know Linux's
 // rules. On the others they compare only what can be requested.
 constexpr bool is_linux = SELECTORS_HAS_EPOLL == 1;

@@ -127,7 +127,6 @@ TEST_CASE("a ghost among many keys is isolated at once, and wakes nobody afterwa
     const ghost one(sel);
     expect_idle(sel);
     CHECK(counted.stale <= static_cast<std::uint64_t>(leaks));
-    expect_idle(sel);
     CHECK(counted.heals == 1);
     const auto before = counted;
     for (int i = 0; i != 5; ++i) expect_idle_for(sel, 2ms);

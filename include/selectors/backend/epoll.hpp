@@ -112,9 +112,14 @@ class epoll_backend {
     return r.always_ready ? failure() : failure::system("epoll_ctl", error);
   }
 
+<<<<<<< HEAD
   // ENOENT: the number means another file by now. The old file's registration, if the kernel kept it, is
   // leaked.
   failure modify(registration& r, any_interest was) noexcept {
+=======
+  // ENOENT: the number means another file by now. What the kernel may have kept of the old one is leaked.
+  failure modify(registration& r, const any_interest& was) noexcept {
+>>>>>>> main
     if (r.interest.exclusive || was.exclusive) [[unlikely]]
       return modify_exclusive(r, was);
     const int error = control(object_of(r), EPOLL_CTL_MOD, r);
@@ -122,7 +127,7 @@ class epoll_backend {
       return {};
     return error == ENOENT ? follow(r) : failure::system("epoll_ctl", error);
   }
-  failure rewatch(registration& r, any_interest was) noexcept { return modify(r, was); }
+  failure rewatch(registration& r, const any_interest& was) noexcept { return modify(r, was); }
 
   // EBADF and ENOENT: the descriptor was closed, and the kernel still watches the file if a duplicate keeps
   // it open. If the registration is aliased, the kernel may have removed the other one of the same number.
@@ -218,7 +223,7 @@ class epoll_backend {
   //   exclusive    EPOLLEXCLUSIVE
   //   nothing      not watched at all: EPOLLERR and EPOLLHUP are reported unrequested
   //
-  static std::uint32_t to_kernel(any_interest what) noexcept {
+  static std::uint32_t to_kernel(const any_interest& what) noexcept {
     std::uint32_t bits = detail::mask_bits::of(what.events) & detail::read_write_priority;
     if (what.events.contains(event::read_hangup)) bits |= EPOLLRDHUP;
     if (what.events.contains(event::read) && !what.exclusive) bits |= EPOLLRDHUP;

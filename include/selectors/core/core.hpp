@@ -214,6 +214,7 @@ class core {
   bool is_being_constructed(native_handle_type handle) const noexcept;
   failure reserve(native_handle_type handle) noexcept;
   failure change(record& r, const any_interest& what) noexcept;
+  failure finish_change(record& r, const any_interest& was, failure why) noexcept;
   failure watch_anew(record& r, const any_interest& was) noexcept;
   failure pause_or_resume(record& r, const any_interest& what) noexcept;
   failure roll_back(record& r, const any_interest& was, failure why) noexcept;
@@ -308,6 +309,8 @@ template <selector_backend Backend>
 SELECTORS_NOINLINE void core<Backend>::close() noexcept {
   end_loop();
   retire_all();
+  for (record* r = state_.constructing.first(); r != nullptr; r = r->next)
+    r->attached = r->always_ready = r->aliased = false;
   state_.backend.close();
   forget_leaks();
   remove_work(watched_from_outside);

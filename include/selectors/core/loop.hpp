@@ -84,7 +84,7 @@ SELECTORS_COLD outcome core<Backend>::finish_wait(int found, nanoseconds timeout
   if (has_next()) return outcome::ready;
   add_work(leaks_suspected);
   if (begin_loop(gather(found))) return outcome::ready;
-  return timeout == nanoseconds::zero() ? outcome::timed_out : wait_slow(timeout);
+  return timeout == nanoseconds::zero() && !has_work(heal_wanted) ? outcome::timed_out : wait_slow(timeout);
 }
 
 template <selector_backend Backend>
@@ -103,6 +103,7 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
   bool reads_clock = has_work(leaks_suspected | heal_wanted);
   deadline end(reads_clock ? timeout : forever);
   nanoseconds left = timeout;
+  bool has_healed = false;
   for (;;) {
     if (has_work(heal_wanted))
       if (const failure failed = heal()) return fail(failed);
@@ -116,6 +117,9 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
     }
     if (begin_loop(gather(found))) return outcome::ready;
     if (found == 0 || left == nanoseconds::zero()) {
+      // What was found to be leaked must not keep those awake who watch the native handle, once we have looked.
+      left = nanoseconds::zero();
+      if (has_work(heal_wanted) && !std::exchange(has_healed, true)) continue;
       signal(has_own_work());
       return outcome::timed_out;
     }
@@ -131,7 +135,7 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
 template <selector_backend Backend>
 SELECTORS_COLD int core<Backend>::gather(int found) noexcept {
   if constexpr (finds_leaks) {
-    if (has_work(leaks_suspected)) {
+    if (may_have_leaks() || has_work(leaks_suspected)) {
       found = state_.backend.drop_leaked(found, [this] { count(statistic::stale); });
       if (state_.backend.wants_isolation()) add_work(heal_wanted);
       if (state_.backend.wants_full_heal()) add_work(heal_wanted | full_heal_wanted);
@@ -224,14 +228,15 @@ SELECTORS_COLD event_bits core<Backend>::deliver(record& r, event_bits bits) noe
 }
 
 // A loop that is watched from outside: the native handle must be readable while the loop has not reached
-// what the kernel does not report again. A mark at its end tells when that is over.
+// what the kernel does not report again, or reports again to those alone who watch level-triggered. A mark at
+// its end tells when that is over.
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::watch_loop(int found) noexcept {
   static constinit record end_of_loop;
   for (const entry* e = state_.cursor; e != state_.end; ++e) {
     const record& r = *static_cast<const record*>(Backend::token(*e));
     constexpr event_bits repeated = mask_bits::of(event::read | event::write);
-    if (is_reported_again(r) && (Backend::events(*e) & ~repeated) == 0) continue;
+    if (found == 1 && is_reported_again(r) && (Backend::events(*e) & ~repeated) == 0) continue;
     signal(true);
     break;
   }

@@ -65,14 +65,18 @@ SELECTORS_NOINLINE failure core<Backend>::add(native_handle_type handle, const a
   return {};
 }
 
-// Data's constructor must not close the selector. If it does, the key is retired as all others were.
+// Data's constructor must not close the selector. If it does, the key is retired as all others were; if it has
+// opened it again, the kernel knows nothing of the key yet.
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::publish(record& r) noexcept {
   state_.constructing.remove(r);
-  if (!is_open()) [[unlikely]] {
+  failure lost = is_open() ? failure() : errc::closed;
+  if (!lost && !r.attached && !r.always_ready && !r.interest.events.empty()) [[unlikely]]
+    lost = state_.backend.add(r);
+  if (lost) [[unlikely]] {
     state_.retired.push_back(r);
     add_work(retired_keys);
-    return errc::closed;
+    return lost;
   }
   r.registered = true;
   state_.keys.set(r.handle, &r);
@@ -109,9 +113,20 @@ SELECTORS_NOINLINE failure core<Backend>::change(record& r, const any_interest& 
     return pause_or_resume(r, what);
   const any_interest was = std::exchange(r.interest, what);
   const failure failed = state_.backend.modify(r, was);
+  if (failed || r.leaked || !r.attached) [[unlikely]]
+    return finish_change(r, was, failed);
+  r.failed = false;
+  r.armed = true;
+  set_slow_path_mask(r);
+  return {};
+}
+
+// It failed; or the kernel watches another file by now, and may have kept the old one; or nothing at all.
+template <selector_backend Backend>
+SELECTORS_COLD failure core<Backend>::finish_change(record& r, const any_interest& was,
+                                                    failure why) noexcept {
   note_leaks();
-  if (failed) [[unlikely]]
-    return roll_back(r, was, failed);
+  if (why) return roll_back(r, was, why);
   arm(r);
   return {};
 }
@@ -130,10 +145,7 @@ SELECTORS_NOINLINE failure core<Backend>::watch(lookup which, const any_interest
   } else {
     if (!Backend::refuses_closed && !Backend::is_open(r.handle)) return failure::not_open();
     const any_interest was = std::exchange(r.interest, what);
-    const failure failed = watch_anew(r, was);
-    note_leaks();
-    if (failed) return roll_back(r, was, failed);
-    arm(r);
+    if (const failure failed = finish_change(r, was, watch_anew(r, was))) return failed;
   }
   drop_pending(r);
   return {};

@@ -10,7 +10,7 @@
 
 // Who waits for a key or a timer, whatever the types of the selector and of the queue that these are in.
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 class coroutine_waiter;
 
@@ -110,7 +110,7 @@ class resumption {
 // only once.
 class resumption_round {
  public:
-  SELECTORS_NOINLINE resumption_round(coroutine_waiter& of, event_mask events) noexcept;
+  inline resumption_round(coroutine_waiter& of, event_mask events) noexcept;
   resumption_round(const resumption_round&) = delete;
   resumption_round& operator=(const resumption_round&) = delete;
   inline ~resumption_round();
@@ -177,6 +177,13 @@ class coroutine_waiter {
       if (link.who->requested.contains(requestable[i])) --requests_[i];
   }
 
+  // Encloses those who wait now. Out of line, or GCC 12 warns of the address of a local object, though its
+  // destructor takes it back.
+  SELECTORS_NOINLINE void mark(detail::wait_link& position, detail::wait_link& end) noexcept {
+    position.insert_before(*waiting_.next);
+    end.insert_before(waiting_);
+  }
+
   // Brings what the kernel is asked for in line with who waits.
   void settle() noexcept {
     if (resumed_ == nullptr) adjust();
@@ -227,11 +234,9 @@ inline resumption::~resumption() {
   of_->settle();
 }
 
-// Out of line: GCC 12 would warn of the address of a local object, which the destructor takes back.
-SELECTORS_NOINLINE inline resumption_round::resumption_round(coroutine_waiter& of, event_mask events) noexcept
+inline resumption_round::resumption_round(coroutine_waiter& of, event_mask events) noexcept
     : of_(&of), events_(events) {
-  position_.insert_before(*of.waiting_.next);
-  end_.insert_before(of.waiting_);
+  of.mark(position_, end_);
 }
 
 inline resumption_round::~resumption_round() {
@@ -315,4 +320,4 @@ inline bool coroutine_waiter::resume_expired() {
   return !here.is_gone();
 }
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
