@@ -99,7 +99,9 @@ class Linux(unittest.TestCase):
         process = self.start("unshare", "--mount")
         process.expect("timerfd")
         for command in ["mount", "-t", "tmpfs", "none", inside], ["umount", inside]:
-            subprocess.run(["nsenter", f"--mount=/proc/{process.pid}/ns/mnt", *command], check=True, capture_output=True)
+            subprocess.run(
+                ["nsenter", f"--mount=/proc/{process.pid}/ns/mnt", *command], check=True, capture_output=True
+            )
             process.expect("mounts: changed")
         self.assert_idle(process)
         self.assertNotIn("mounts: changed", self.finish(process))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""with_openssl, with 200 clients, s_client, and clients that break off or ask for new keys: openssl_test.py PROGRAM"""
+"""with_openssl, with 200 clients, s_client, and some that abort or update keys: openssl_test.py PROGRAM"""
 
 import ctypes
 import ctypes.util
@@ -21,10 +21,32 @@ class Openssl(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
-        cls.certificate, cls.key = (os.path.join(cls.folder.name, name) for name in ("certificate.pem", "key.pem"))
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                        "-days", "2", "-subj", "/CN=localhost", "-out", cls.certificate, "-keyout", cls.key],
-                       check=True, capture_output=True, timeout=peers.PATIENCE)
+        cls.certificate, cls.key = (
+            os.path.join(cls.folder.name, name) for name in ("certificate.pem", "key.pem")
+        )
+        subprocess.run(
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+                "-out",
+                cls.certificate,
+                "-keyout",
+                cls.key,
+            ],
+            check=True,
+            capture_output=True,
+            timeout=peers.PATIENCE,
+        )
 
     @classmethod
     def tearDownClass(cls):
@@ -157,7 +179,15 @@ class Openssl(unittest.TestCase):
         self.stop()
 
     def test_s_client_changes_keys(self):
-        command = ["openssl", "s_client", "-connect", "%s:%d" % self.address, "-tls1_3", "-CAfile", self.certificate]
+        command = [
+            "openssl",
+            "s_client",
+            "-connect",
+            "%s:%d" % self.address,
+            "-tls1_3",
+            "-CAfile",
+            self.certificate,
+        ]
         with peers.Process(*command) as client:
             client.expect("SSL handshake has read")
             for n in range(5):

@@ -117,7 +117,7 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
     }
     if (begin_loop(gather(found))) return outcome::ready;
     if (found == 0 || left == nanoseconds::zero()) {
-      // What was found to be leaked must not keep those awake who watch the native handle, once we have looked.
+      // A leak that was found must not keep the native handle readable after this select.
       left = nanoseconds::zero();
       if (has_work(heal_wanted) && !std::exchange(has_healed, true)) continue;
       signal(has_own_work());

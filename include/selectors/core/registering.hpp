@@ -65,8 +65,8 @@ SELECTORS_NOINLINE failure core<Backend>::add(native_handle_type handle, const a
   return {};
 }
 
-// Data's constructor must not close the selector. If it does, the key is retired as all others were; if it has
-// opened it again, the kernel knows nothing of the key yet.
+// Data's constructor must not close the selector. If it does, the key is retired as all others were. If it
+// reopened the selector afterwards, the key is added to the new kernel object here.
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::publish(record& r) noexcept {
   state_.constructing.remove(r);
@@ -121,7 +121,8 @@ SELECTORS_NOINLINE failure core<Backend>::change(record& r, const any_interest& 
   return {};
 }
 
-// It failed; or the kernel watches another file by now, and may have kept the old one; or nothing at all.
+// The rare outcomes of `change`: it failed; or the number means another file, and the old one's registration
+// may be leaked; or the kernel does not watch the file.
 template <selector_backend Backend>
 SELECTORS_COLD failure core<Backend>::finish_change(record& r, const any_interest& was,
                                                     failure why) noexcept {
