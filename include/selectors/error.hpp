@@ -78,7 +78,7 @@ class selectors_error_category final : public std::error_category {
 #if SELECTORS_HAS_WINSOCK
 
 // The errno with the same meaning as a Winsock code, for the codes that the library's calls return; else 0.
-// By number, because <winsock2.h>, which names them, is not included here.
+// Each is named WSA and the errno's name in <winsock2.h>, which is not included here.
 constexpr int errno_of_winsock(int code) noexcept {
   switch (code) {
     case 10004: return EINTR;

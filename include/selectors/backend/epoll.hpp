@@ -112,14 +112,9 @@ class epoll_backend {
     return r.always_ready ? failure() : failure::system("epoll_ctl", error);
   }
 
-<<<<<<< HEAD
   // ENOENT: the number means another file by now. The old file's registration, if the kernel kept it, is
   // leaked.
-  failure modify(registration& r, any_interest was) noexcept {
-=======
-  // ENOENT: the number means another file by now. What the kernel may have kept of the old one is leaked.
   failure modify(registration& r, const any_interest& was) noexcept {
->>>>>>> main
     if (r.interest.exclusive || was.exclusive) [[unlikely]]
       return modify_exclusive(r, was);
     const int error = control(object_of(r), EPOLL_CTL_MOD, r);
