@@ -101,8 +101,8 @@ DEFINED_OUTSIDE = re.compile(
 
 
 def public_part(lines):
-    """Leaves out private members, definitions outside of their class, and the overloads for wrong calls,
-    which Doxygen cannot be told to skip."""
+    """Without what is private, what is defined outside of its class, and overloads for wrong calls, all of
+    which Doxygen would have to understand to leave it out."""
     result, ends = [], ()
     for line in lines:
         if ends and line in ends:

@@ -34,7 +34,7 @@ beside.mkdir(parents=True)
 shutil.copy(source / "examples/tcp_echo.cpp", beside / "server.cpp")
 (beside / "selectors").symlink_to(source)
 
-# The commands of the section: the fourth line and what follows are tests/single's.
+# The commands of the section, but for the one that makes the single header, which tests/single runs.
 (commands,) = [block for block in blocks("sh") if "cmake --install" in block]
 commands = commands.replace("cmake --install build/release", f"cmake --install {shlex.quote(build)}")
 commands = commands.replace("g++ ", shlex.quote(compiler) + " ")
@@ -66,8 +66,8 @@ for way, text in ways.items():
         "FETCHCONTENT_SOURCE_DIR_SELECTORS": source,
     }
     directory = work / way
-    definitions = [f"-D{name}={value}" for name, value in settings.items()]
-    run(["cmake", "-G", generator, "-S", beside, "-B", directory, *definitions], cwd=work)
+    defined = [f"-D{name}={value}" for name, value in settings.items()]
+    run(["cmake", "-G", generator, "-S", beside, "-B", directory, *defined], cwd=work)
     run(["cmake", "--build", directory])
     if not (directory / "server").exists():
         sys.exit(f"{way}: no program was made")
