@@ -80,8 +80,8 @@ class timespec_of {
 
 // Rounded up to whole microseconds: FreeBSD's pselect(2) rounds down to a timeval.
 constexpr std::chrono::nanoseconds whole_microseconds(std::chrono::nanoseconds timeout) noexcept {
-  constexpr auto most = std::chrono::floor<std::chrono::microseconds>((std::chrono::nanoseconds::max)());
-  return timeout <= most ? std::chrono::ceil<std::chrono::microseconds>(timeout) : timeout;
+  constexpr auto max_whole = std::chrono::floor<std::chrono::microseconds>((std::chrono::nanoseconds::max)());
+  return timeout <= max_whole ? std::chrono::ceil<std::chrono::microseconds>(timeout) : timeout;
 }
 
 }  // namespace SELECTORS_NAMESPACE::detail
