@@ -4,7 +4,7 @@
 //
 //   none, find, modify, flip   one call over and over, to have its instructions counted: nothing, `find`,
 //                              `modify` to the interest in force, and to another one
-//   dup, add, register         COUNT descriptors are made, and watched by nobody, by a bare epoll_ctl(2), by a
+//   dup, add, register         COUNT descriptors are made, and watched by nobody, by a bare epoll(7), by a
 //                              selector
 //   unregister, again          a selector registers them and unregisters them all; and registers them again
 //   memory, allocations        print the bytes that a handle takes, and how often memory is allocated

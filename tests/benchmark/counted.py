@@ -7,7 +7,7 @@ import sys
 import exact
 import suite
 import system_calls
-from suite import count, expect, given, here, note, of_all, peers, program, results
+from suite import keep_counts, keep_exact, given, here, note, of_all, peers, program, results
 
 RINGS = {(1000, 100): 20000, (9000, 1): 5000, (9000, 1000): 20000}
 EDGE_RINGS = {(1000, 100): 20000, (9000, 1): 5000}
@@ -46,8 +46,8 @@ def count_rings():
                 counted |= exact.instructions_of_each(
                     {"cpython": [sys.executable, here / "ring.py", pairs, active, events // 10]}, events / 10
                 )
-            count(suite.row(f"ring, {what}", compiler), counted)
-            expect(
+            keep_counts(suite.row(f"ring, {what}", compiler), counted)
+            keep_exact(
                 f"instructions an event above by hand, {what}",
                 counted["selectors"] - counted["by_hand"],
                 bar_of(active, compiler),
@@ -69,11 +69,12 @@ def count_edges():
         what = ring_name(pairs, active)
         level = exact.instructions_of_each(of_all("ring", pairs, active, events, who=["selectors"]), events)
         edge = exact.instructions_of_each(edge_commands(pairs, active, events), events)
-        count(f"edge, ring, {what}", edge)
-        expect(
+        keep_counts(f"edge, ring, {what}", edge)
+        keep_exact(
             f"instructions of an edge more than a level, {what}",
             edge["selectors"] - edge["by_hand"] - (level["selectors"] - level["by_hand"]),
             0.5,
+            recorded=False,
         )
 
 
@@ -89,47 +90,47 @@ def count_calls():
             ("instructions of `modify` to what is in force", of("modify"), 30),
             ("instructions of `modify` to something else", of("flip"), 100),
         ):
-            expect(what, figure, promised, compiler=compiler)
+            keep_exact(what, figure, promised, compiler=compiler)
         each = {
             call: exact.instructions_of_each_more(calls, call, 4000)
             for call in ("dup", "add", "register", "unregister", "again")
         }
         bare = each["add"] - each["dup"]
-        expect(
+        keep_exact(
             "instructions to register, above epoll_ctl",
             each["register"] - each["dup"] - bare,
             compiler=compiler,
         )
-        expect(
+        keep_exact(
             "instructions to register again, above epoll_ctl",
             each["again"] - each["unregister"] - bare,
             compiler=compiler,
         )
     calls = given.build / "calls"
-    expect(
+    keep_exact(
         "bytes of a handle, beside its data",
         max(exact.printed_by([calls, "memory", n])[0] for n in (1000, 1200, 1600, 2500, 5000, 9000, 15000)),
         57,
     )
     cold, warm = exact.printed_by([calls, "allocations", 1000])
-    expect("allocations to register 1,000 handles", cold)
-    expect("allocations afterwards, whatever is done", warm, 0)
+    keep_exact("allocations to register 1,000 handles", cold)
+    keep_exact("allocations afterwards, whatever is done", warm, 0)
 
 
 def count_flips():
     commands = of_all("flips", 20000, who=["selectors"] if given.quick else peers)
     counted = exact.instructions_of_each(commands, 20000)
-    count("write interest on and off", counted)
-    expect("instructions of a flip above by hand", counted["selectors"] - counted["by_hand"], 20)
+    keep_counts("write interest on and off", counted)
+    keep_exact("instructions of a flip above by hand", counted["selectors"] - counted["by_hand"], 20)
 
 
 def count_waits():
     counted = exact.instructions_of_each(of_all("timed_waits", 2000, who=["selectors"]), 2000)
-    expect("instructions of a wait of 5 s, above epoll_pwait2", counted["selectors"] - counted["by_hand"])
+    keep_exact("instructions of a wait of 5 s, above epoll_pwait2", counted["selectors"] - counted["by_hand"])
     who = ["selectors"] if given.quick else ["selectors", *(one for one in ("libev", "asio") if one in peers)]
     counted = exact.instructions_of_each(of_all("deadlines", 10000, who=who), 10000)
-    count("an event that moves an idle timeout", counted)
-    expect(
+    keep_counts("an event that moves an idle timeout", counted)
+    keep_exact(
         "instructions of an event that moves an idle timeout, above by hand",
         counted["selectors"] - counted["by_hand"],
     )
@@ -137,8 +138,8 @@ def count_waits():
 
 def count_posts():
     mailbox = given.build / "mailbox"
-    expect("instructions of a post", exact.instructions_of_a_call(mailbox, "post"), 100)
-    expect(
+    keep_exact("instructions of a post", exact.instructions_of_a_call(mailbox, "post"), 100)
+    keep_exact(
         "instructions of a post and its share of the `take`", exact.instructions_of_a_call(mailbox, "take")
     )
 
@@ -147,7 +148,7 @@ def count_timers():
     for work, title, promised in TIMER_WORKS:
         commands = {who: program("timers", who, work, TIMERS) for who in ("selectors", "none")}
         counted = exact.instructions_of_each(commands, TIMERS)
-        expect(f"instructions to {title}", counted["selectors"] - counted["none"], promised)
+        keep_exact(f"instructions to {title}", counted["selectors"] - counted["none"], promised)
 
 
 def count_scale():
@@ -164,15 +165,15 @@ def count_scale():
             for keys in sizes
         }
         note(f"  {title}: {each}")
-        expect(f"instructions to {title}, of a million", each[KEYS[-1]])
-        expect(
+        keep_exact(f"instructions to {title}, of a million", each[KEYS[-1]])
+        keep_exact(
             f"instructions to {title}, of a million beside of 10,000",
             each[KEYS[-1]] / each[KEYS[0]],
             1.2,
             recorded=False,
         )
     size = {keys: exact.printed_by(program("scale", "bytes", keys))[0] for keys in KEYS}
-    expect("bytes of a key and of the scripted backend's, at the most", max(size.values()), 112)
+    keep_exact("bytes of a key and of the scripted backend's, at the most", max(size.values()), 112)
 
 
 def count_system_calls():
@@ -186,22 +187,22 @@ def count_system_calls():
             who: round(sum(system_calls.of_a_request(command, talk).values()), 1)
             for who, command in commands.items()
         }
-        count(f"system calls, {what}", each)
-        expect(f"system calls of a request above by hand, {what}", each["selectors"] - each["by_hand"], 0)
+        keep_counts(f"system calls, {what}", each)
+        keep_exact(f"system calls of a request above by hand, {what}", each["selectors"] - each["by_hand"], 0)
 
 
 def count_sizes():
     """The echo server beside the one by hand. What unwinds and what names symbols is told apart from code."""
     ours, theirs = (exact.sizes(given.build / f"echo_{who}") for who in ("selectors", "by_hand"))
-    expect("bytes of code of an echo server above by hand", ours["code"] - theirs["code"], 12 * 1024)
-    expect(
+    keep_exact("bytes of code of an echo server above by hand", ours["code"] - theirs["code"], 12 * 1024)
+    keep_exact(
         "bytes of unwinding tables of an echo server above by hand", ours["unwinding"] - theirs["unwinding"]
     )
-    expect("bytes of symbols of an echo server above by hand", ours["symbols"] - theirs["symbols"])
-    expect("bytes of all of them, of an echo server", sum(ours.values()))
+    keep_exact("bytes of symbols of an echo server above by hand", ours["symbols"] - theirs["symbols"])
+    keep_exact("bytes of all of them, of an echo server", sum(ours.values()))
     umbrella = given.build / "include_umbrella.cpp"
     umbrella.write_text("#include <selectors/selectors.hpp>\n")
-    expect(
+    keep_exact(
         "bytes of a program's part that includes the umbrella and uses nothing",
         exact.code_size(given.compiler, umbrella, [f"-I{given.include}"]),
         0,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Connections with an idle timeout: `deadlines WHO EVENTS`. Ten bytes go round in a ring of 1,000 socket pairs;
-// whoever passes one on has its deadline moved to a minute from now, and each wait is limited by the next
-// deadline of all. A round prints the nanoseconds of an event. By hand that is epoll_pwait2(2), and a list in
-// the order of the deadlines, which is all it takes where every timeout is the same.
+// Connections with an idle timeout: `deadlines WHO EVENTS`. Ten bytes go round in a ring of 1,000 socket
+// pairs; whoever passes one on has its deadline moved to a minute from now, and each wait is limited by the
+// next deadline of all. A round prints the nanoseconds of an event. By hand that is epoll_pwait2(2), and a
+// list in the order of the deadlines, which is all it takes where every timeout is the same.
 
 #include "interposed.hpp"
 #include "rounds.hpp"

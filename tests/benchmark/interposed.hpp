@@ -11,8 +11,8 @@
 #include <cstdlib>
 
 // The program's own syscall(2), which goes before the C library's: where instructions are counted, which
-// exact.py says in the environment, it does epoll_pwait2(2) by epoll_wait(2), since valgrind does not know the
-// former. Its own instructions are the same for all who call it. To be included once.
+// exact.py says in the environment, it does epoll_pwait2(2) by epoll_wait(2), since valgrind does not know
+// the former. Its own instructions are the same for all who call it. To be included once.
 
 namespace interposed {
 

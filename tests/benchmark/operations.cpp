@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // The calls beside the loop, beside the system call that each of them makes: on 19,000 eventfds, one after
-// the other, by Google Benchmark. They are registered a second time, too, when memory is warm. For figures, `--benchmark_enable_random_interleaving
-// --benchmark_repetitions=N`.
+// the other, by Google Benchmark. They are registered a second time, too, when memory is warm. For figures,
+// `--benchmark_enable_random_interleaving --benchmark_repetitions=N`.
 
 #include "rounds.hpp"
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // Clients of an echo server that come at a pace of their own: `pace PORT CONNECTIONS RATE MILLISECONDS`. Each
-// of RATE requests a second is due at a time that was fixed beforehand, on the next of the connections, whether
-// the ones before it were answered or not; and its trip is counted from when it was due, so that a server that
-// stalls is not spared what would have come meanwhile. A round prints the trips in nanoseconds, median, 99th
-// and 99.9th percentile; then by how much the client itself was late to send, 99.9th percentile: it should be
-// small beside the trips, or the client is what was measured. It never sleeps, so it wants a processor.
+// of RATE requests a second is due at a time that was fixed beforehand, on the next of the connections,
+// whether the ones before it were answered or not; and its trip is counted from when it was due, so that a
+// server that stalls is not spared what would have come meanwhile. A round prints the trips in nanoseconds,
+// median, 99th and 99.9th percentile; then by how much the client itself was late to send, 99.9th percentile:
+// it should be small beside the trips, or the client is what was measured. It never sleeps, so it wants a
+// processor.
 
 #include "net.hpp"
 #include "rounds.hpp"

@@ -2,8 +2,8 @@
 """Makes tables of what run.py measured, and puts them into a page: report.py RESULTS.json PAGE.md [CHART.svg]
 
 In the page, what stands between `<!-- measured: PART -->` and `<!-- to here -->` becomes the tables of that
-part; other parts stay as they are. `<!-- measured: in brief -->` takes one short table of them all. With CHART.svg,
-draws the chart. Of a quick run no times are put in."""
+part; other parts stay as they are. `<!-- measured: in brief -->` takes one short table of them all. With
+CHART.svg, draws the chart. Of a quick run no times are put in."""
 
 import json
 import pathlib

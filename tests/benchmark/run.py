@@ -44,7 +44,7 @@ def compare_with_recorded():
         was = recorded[compiler]
         for what, figure in figures.items():
             name = suite.row(what, compiler)
-            slack = abs(was.get(what, 0)) * 0.02
+            slack = max(0.05, abs(was.get(what, 0)) * 0.02)
             if what not in was:
                 broken.append(f"{name}: {figure}, and nothing is recorded; --record writes it down")
             elif figure > was[what] + slack:

@@ -30,8 +30,29 @@ arguments.add_argument(
 arguments.add_argument("--record", action="store_true", help="write recorded.json")
 given = arguments.parse_args()
 
-# Bars that are missed, each with its cause. Whoever meets one takes it out here.
-KNOWN_MISSES = {}
+# Bars that are missed, each with its cause: a run names them and does not fail for them, unless they have
+# become worse than recorded.json says. Whoever meets one takes it out here.
+LONE = "the wait's own tests, of epoch, cursor, counters and pending work, are all paid by one event"
+MODIFY = "errors, leaks and a second kernel object are looked for before and after epoll_ctl"
+IN_FORCE = "the events are checked before they are compared with those in force"
+KNOWN_MISSES = {
+    "instructions an event above by hand, 9,000 pairs, 1 active": LONE,
+    "instructions an event above by hand, 9,000 pairs, 1 active, clang++ 14.0": LONE,
+    "instructions an event above by hand, 1,000 pairs, 100 active": LONE,
+    "instructions an event above by hand, 9,000 pairs, 1,000 active": LONE,
+    "instructions an event above by hand, 1,000 pairs, 100 active, clang++ 14.0": LONE,
+    "instructions an event above by hand, 9,000 pairs, 1,000 active, clang++ 14.0": LONE,
+    "instructions of `modify` to what is in force": IN_FORCE,
+    "instructions of `modify` to what is in force, clang++ 14.0": IN_FORCE,
+    "instructions of `modify` to something else": MODIFY,
+    "instructions of `modify` to something else, clang++ 14.0": MODIFY,
+    "instructions of a flip above by hand": MODIFY,
+    "bytes of code of an echo server above by hand": "healing, forks and nested waiting are in every program",
+    "bytes of a program's part that includes the umbrella and uses nothing": "the error category is a global "
+    "object that is made at the start of the program",
+    "system calls of a request above by hand, chat": "a line is queued and sent by the next wait, for "
+    "two epoll_ctl for each client that hears it",
+}
 
 # Of the workloads, those that there is a program in Rust for, and what it can run.
 RUST = {"ring": ("mio", "polling"), "churn": ("mio", "polling"), "flips": ("mio", "polling")}
@@ -91,7 +112,7 @@ def row(what, compiler):
     return what if compiler == main_compiler else f"{what}, {compiler}"
 
 
-def expect(what, figure, promised=None, recorded=True, compiler=main_compiler):
+def keep_exact(what, figure, promised=None, recorded=True, compiler=main_compiler):
     """Keeps an exact figure, and whether it is worse than promised."""
     name = row(what, compiler)
     results["exact"][name] = {
@@ -113,13 +134,13 @@ def expect(what, figure, promised=None, recorded=True, compiler=main_compiler):
         broken.append(f"{name}: {figure:.2f}, promised {promised}")
 
 
-def count(what, by_peer):
+def keep_counts(what, by_peer):
     """Keeps exact figures of the peers; those by hand are what they are compared with."""
     note(f"  {what}: {by_peer}")
     results["peers"][what] = {"part": part, "figures": by_peer}
 
 
-def tell(what, ratios, promised=None):
+def keep_times(what, ratios, promised=None):
     """Keeps the ratios of times, by peer."""
     note(f"  {what}: " + ", ".join(f"{name} {ratio}" for name, ratio in ratios.items()))
     results["times"][what] = {

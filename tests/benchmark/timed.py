@@ -12,7 +12,19 @@ import contest
 import exact
 import suite
 from counted import EDGE_RINGS, RINGS, TIMER_WORKS, TIMERS, edge_commands, ring_name
-from suite import broken, expect, given, here, installed, of_all, peers, program, results, rounds, scale, tell
+from suite import (
+    broken,
+    given,
+    here,
+    installed,
+    keep_exact,
+    keep_times,
+    of_all,
+    peers,
+    program,
+    rounds,
+    scale,
+)
 
 
 def run_compilers():
@@ -31,7 +43,7 @@ def run_compilers():
         units["echo_asio"] = here / "echo_asio.cpp"
     flags = [f"-I{given.include}"]
     counted = {name: exact.lines(given.compiler, unit, flags) for name, unit in units.items()}
-    expect("preprocessed lines of the umbrella", counted["umbrella"])
+    keep_exact("preprocessed lines of the umbrella", counted["umbrella"])
     times = exact.compile_times(given.compiler, units, flags, max(1, rounds // 3))
     for ours, theirs, promised in (
         ("umbrella", "four headers", 1.00),
@@ -39,10 +51,10 @@ def run_compilers():
         ("echo_selectors", "echo_asio", 0.40),
     ):
         if theirs in units:
-            expect(
+            keep_exact(
                 f"preprocessed lines: {ours} beside {theirs}", counted[ours] / counted[theirs], recorded=False
             )
-            tell(
+            keep_times(
                 f"compile: {ours} beside {theirs}",
                 {"selectors": contest.ratios(times, theirs)[ours]},
                 promised,
@@ -53,19 +65,23 @@ def run_rings():
     for (pairs, active), events in RINGS.items():
         commands = of_all("ring", pairs, active, events // scale)
         commands["cpython"] = [sys.executable, here / "ring.py", pairs, active, events // scale]
-        tell(f"ring, {ring_name(pairs, active)}", contest.ratios(contest.take_turns(commands, rounds)), 1.03)
+        keep_times(
+            f"ring, {ring_name(pairs, active)}", contest.ratios(contest.take_turns(commands, rounds)), 1.03
+        )
     for (pairs, active), events in EDGE_RINGS.items():
         what = f"edge, ring, {ring_name(pairs, active)}"
         figures = contest.take_turns(edge_commands(pairs, active, events // scale), rounds)
-        tell(what, contest.ratios(figures), 1.03)
+        keep_times(what, contest.ratios(figures), 1.03)
         if "mio" in figures:
-            tell(f"{what}, beside mio", {"selectors": contest.ratios(figures, "mio")["selectors"]}, 1.02)
+            keep_times(
+                f"{what}, beside mio", {"selectors": contest.ratios(figures, "mio")["selectors"]}, 1.02
+            )
     for backend in "poll", "select":
         commands = {
             name: program("ring", f"{name}_{backend}", 400, 40, 20000 // scale)
             for name in ("by_hand", "selectors")
         }
-        tell(
+        keep_times(
             f"ring on {backend}, 400 pairs, 40 active",
             contest.ratios(contest.take_turns(commands, rounds)),
             1.05,
@@ -73,14 +89,14 @@ def run_rings():
 
 
 def run_workloads():
-    tell(
+    keep_times(
         "short connections", contest.ratios(contest.take_turns(of_all("churn", 1000 // scale), rounds)), 1.03
     )
     flips = contest.take_turns(of_all("flips", 20000 // scale), rounds)
-    tell("write interest on and off", contest.ratios(flips), 1.02)
+    keep_times("write interest on and off", contest.ratios(flips), 1.02)
     calls = {name: min(figures)[1] for name, figures in flips.items()}
-    suite.count("epoll_ctl calls a flip", calls)
-    expect("epoll_ctl calls a flip, above by hand", calls["selectors"] - calls["by_hand"], 0)
+    suite.keep_counts("epoll_ctl calls a flip", calls)
+    keep_exact("epoll_ctl calls a flip, above by hand", calls["selectors"] - calls["by_hand"], 0)
     with_levels = of_all("idle")
     idle = contest.take_turns(
         {
@@ -90,7 +106,7 @@ def run_workloads():
         },
         rounds,
     )
-    tell(
+    keep_times(
         "10 ready among 19,000, beside 10 alone",
         {
             name: contest.ratios({"alone": idle[f"{name} 10"], "among": idle[f"{name} 19000"]}, "alone")[
@@ -101,13 +117,13 @@ def run_workloads():
         },
         1.10,
     )
-    tell(
+    keep_times(
         "10 ready among 19,000",
         contest.ratios({name: idle[f"{name} 19000"] for name in with_levels}),
         1.03,
     )
     two = ["selectors"]
-    tell(
+    keep_times(
         "wake-up by another thread, there and back",
         contest.ratios(contest.take_turns(of_all("wakeup", 5000 // scale, who=two), rounds)),
         1.05,
@@ -118,8 +134,8 @@ def run_workloads():
         late = {name: sorted(one for [one] in of) for name, of in waited.items()}
         if min(late["selectors"]) < 0:
             broken.append(f"a timeout of {title} ended {-min(late['selectors'])} ns early")
-        tell(f"lateness of {title}, median", contest.ratios(waited, best=statistics.median), 1.05)
-        suite.count(
+        keep_times(f"lateness of {title}, median", contest.ratios(waited, best=statistics.median), 1.05)
+        suite.keep_counts(
             f"lateness of {title}, µs: median, 99th percentile",
             {
                 name: [times[len(times) // 2] / 1000, times[len(times) * 99 // 100] / 1000]
@@ -130,19 +146,19 @@ def run_workloads():
 
 def run_waits():
     waits = of_all("timed_waits", 20000 // scale, who=["selectors"])
-    tell("a wait of 5 s that finds something", contest.ratios(contest.take_turns(waits, rounds)), 1.03)
+    keep_times("a wait of 5 s that finds something", contest.ratios(contest.take_turns(waits, rounds)), 1.03)
     who = ["selectors", *(name for name in ("libev", "asio") if name in installed)]
     figures = contest.take_turns(of_all("deadlines", 20000 // scale, who=who), rounds)
-    tell("an event that moves an idle timeout", contest.ratios(figures))
+    keep_times("an event that moves an idle timeout", contest.ratios(figures))
 
 
 def run_mailboxes():
     who = ["selectors", *(name for name in ("libuv", "asio") if name in installed)]
     for threads in 1, 4:
         times = contest.take_turns(of_all("mailbox", threads, 200000 // scale, who=who), rounds)
-        tell(f"a post, {threads} thread{'s' if threads > 1 else ''}", contest.ratios(times))
+        keep_times(f"a post, {threads} thread{'s' if threads > 1 else ''}", contest.ratios(times))
         if "asio" in installed:
-            tell(
+            keep_times(
                 f"a post, {threads} thread{'s' if threads > 1 else ''}, beside asio::post",
                 {"selectors": contest.ratios(times, "asio")["selectors"]},
                 0.50,
@@ -159,7 +175,7 @@ def run_timers():
         }.items():
             if theirs in played:
                 title_of = {"libev": "libev", "multimap": "std::multimap"}[theirs]
-                tell(
+                keep_times(
                     f"timers: to {title}, beside {title_of}",
                     {"selectors": contest.ratios(played, theirs)["selectors"]},
                     promised,
@@ -186,7 +202,7 @@ def run_operations():
             times.setdefault(what, {}).setdefault(who, []).append([run["real_time"]])
     for what, figures in times.items():
         bar = {"register": 1.05, "register again": 1.02}.get(what, 1.10)
-        tell(f"{what} 19,000", contest.ratios(figures), bar)
+        keep_times(f"{what} 19,000", contest.ratios(figures), bar)
 
 
 class Server:
@@ -237,13 +253,15 @@ def run_echo():
                 "processor time a request",
             )
         ):
-            tell(
+            keep_times(
                 f"echo, {connections:,} connections: {what}",
                 contest.ratios(figures, field=field),
                 1.03 if field in (0, 4) else None,
             )
         best = min(figures["selectors"])
-        suite.count(f"echo, {connections:,} connections: requests a second", {"selectors": 1e9 / best[0]})
+        suite.keep_counts(
+            f"echo, {connections:,} connections: requests a second", {"selectors": 1e9 / best[0]}
+        )
     for server in servers.values():
         server.end()
 
@@ -266,11 +284,11 @@ def run_tails():
     for one in (*clients.values(), *servers.values()):
         one.end()
     for field, what in enumerate(("median", "99th percentile", "99.9th percentile")):
-        tell(
+        keep_times(
             f"trips, {connections:,} connections at {pace:,} a second: {what}",
             contest.ratios(figures, field=field, best=statistics.median),
         )
-    suite.count(
+    suite.keep_counts(
         "trips, µs: median, 99th and 99.9th percentile; the client late, 99.9th percentile",
         {
             name: [round(statistics.median(column) / 1000, 1) for column in zip(*played)]

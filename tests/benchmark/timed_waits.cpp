@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // Waits that have a timeout and do not need it, as a server's that has to look around every five seconds:
-// `timed_waits by_hand|selectors WAITS`. One eventfd is always ready. A round prints the nanoseconds of a wait
-// of five seconds and of reporting what is ready; by hand that is epoll_pwait2(2) itself.
+// `timed_waits by_hand|selectors WAITS`. One eventfd is always ready. A round prints the nanoseconds of a
+// wait of five seconds and of reporting what is ready; by hand that is epoll_pwait2(2) itself.
 
 #include "interposed.hpp"
 #include "rounds.hpp"

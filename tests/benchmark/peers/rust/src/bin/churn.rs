@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-//! The short connections of churn.cpp: `churn mio|polling|by_hand_edge CONNECTIONS`. A descriptor is its own key.
+//! The short connections of churn.cpp: `churn mio|polling|by_hand_edge CONNECTIONS`. A descriptor is its own
+//! key.
 
 use rust_peers::*;
 

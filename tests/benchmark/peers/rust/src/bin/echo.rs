@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-//! The echo server of echo.cpp: `echo mio|polling|by_hand_edge`. Prints its port. A descriptor is its own key.
+//! The echo server of echo.cpp: `echo mio|polling|by_hand_edge`. Prints its port. A descriptor is its own
+//! key.
 
 use rust_peers::*;
 use std::io::Write;

@@ -12,9 +12,9 @@ static CONTROL_CALLS: AtomicI64 = AtomicI64::new(0);
 /// # Safety
 /// As epoll_ctl(2).
 #[no_mangle]
-pub unsafe extern "C" fn epoll_ctl(epoll: i32, operation: i32, fd: i32, event: *mut libc::epoll_event) -> i32 {
+pub unsafe extern "C" fn epoll_ctl(epoll: i32, what: i32, fd: i32, event: *mut libc::epoll_event) -> i32 {
     CONTROL_CALLS.store(CONTROL_CALLS.load(Relaxed) + 1, Relaxed);
-    libc::syscall(libc::SYS_epoll_ctl, epoll, operation, fd, event) as i32
+    libc::syscall(libc::SYS_epoll_ctl, epoll, what, fd, event) as i32
 }
 
 struct Flips {
