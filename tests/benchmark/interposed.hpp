@@ -13,6 +13,9 @@
 // The program's own syscall(2), which goes before the C library's: where instructions are counted, which
 // exact.py says in the environment, it does epoll_pwait2(2) by epoll_wait(2), since valgrind does not know
 // the former. Its own instructions are the same for all who call it. To be included once.
+// Elsewhere than on x86-64 it is left out: there the library's way without epoll_pwait2 is counted.
+
+#if defined(__x86_64__)
 
 namespace interposed {
 
@@ -20,7 +23,6 @@ inline const bool is_counted = std::getenv("SELECTORS_BENCHMARK_COUNTED") != nul
 
 inline long bare_syscall(long number, const long (&of)[6]) {
   long result;
-#if defined(__x86_64__)
   register long r10 asm("r10") = of[3];
   register long r8 asm("r8") = of[4];
   register long r9 asm("r9") = of[5];
@@ -28,9 +30,6 @@ inline long bare_syscall(long number, const long (&of)[6]) {
                : "=a"(result)
                : "a"(number), "D"(of[0]), "S"(of[1]), "d"(of[2]), "r"(r10), "r"(r8), "r"(r9)
                : "rcx", "r11", "memory");
-#else
-#error "benchmark: interposed.hpp knows the system calls of x86-64 only"
-#endif
   if (result >= 0 || result < -4095) return result;
   errno = static_cast<int>(-result);
   return -1;
@@ -50,3 +49,5 @@ extern "C" long syscall(long number, ...) noexcept {
   return epoll_wait(static_cast<int>(of[0]), reinterpret_cast<epoll_event*>(of[1]), static_cast<int>(of[2]),
                     static_cast<int>(wait));
 }
+
+#endif
