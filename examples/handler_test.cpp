@@ -12,7 +12,8 @@
 using namespace std::chrono_literals;
 using selectors::event;
 
-// Finds the connections that have been silent for a minute. What it waits with, and its clock, are given by type.
+// Finds the connections that have been silent for a minute. What it waits with, and its clock, are given by
+// type.
 template <class Backend = selectors::default_backend, class Clock = std::chrono::steady_clock>
 struct watchdog {
   selectors::selector<typename Clock::time_point, Backend> connections;  // when each was heard last

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The head of an HTTP/1 request, RFC 9112. Strict where leniency would let two programs disagree on where a request
-// ends: line ends are CRLF, nothing is folded, lengths are digits.
+// The head of an HTTP/1 request, RFC 9112. Strict where leniency would let two programs disagree on where a
+// request ends: line ends are CRLF, nothing is folded, lengths are digits.
 
 #include <algorithm>
 #include <charconv>

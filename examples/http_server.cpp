@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// HTTP/1.1: a few answers, kept in memory, for any number of clients, of whom some are slow and some are hostile.
-// Keep-alive, pipelining, limits, and a deadline for each thing that a client can be slow at.
+// HTTP/1.1: a few answers, kept in memory, for any number of clients, of whom some are slow and some are
+// hostile. Keep-alive, pipelining, limits, and a deadline for each thing that a client can be slow at.
 
 #include "http_request.hpp"
 #include "net.hpp"
@@ -123,7 +123,8 @@ class http_server {
   using key_type = selectors::selector_key<connection>;
   static constexpr bool has_edge = selectors::supports<Backend, selectors::trigger::edge>;
 
-  // Edge-triggered where the backend can: the interest is never changed then, also when a client is slow to read.
+  // Edge-triggered where the backend can: the interest is never changed then, also when a client is slow to
+  // read.
   static auto first_interest() {
     if constexpr (has_edge)
       return selectors::edge(event::read | event::write);
@@ -172,8 +173,9 @@ class http_server {
     return one.in.empty() && one.body_left == 0 ? phase::idle : phase::receiving;
   }
 
-  // One piece at a time, so that a client who floods does not keep the others waiting. The end of the stream comes by an
-  // edge of its own, unless it came together with the data: then read_hangup tells. False: the connection is over.
+  // One piece at a time, so that a client who floods does not keep the others waiting. The end of the stream
+  // comes by an edge of its own, unless it came together with the data: then read_hangup tells. False: the
+  // connection is over.
   bool receive(connection& one, event_mask events, bool& may_have_more) {
     if (!one.can_read()) return true;
     const auto [how, bytes] = net::receive(one.socket, buffer_);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// A thread for each core, each with a selector and a listening socket of its own (SO_REUSEPORT, socket(7)): they share
-// nothing while they serve. The kernel deals connections out by a hash, and so unevenly: a thread that has more clients
-// than another hands new ones over, by the other's mailbox.
+// A thread for each core, each with a selector and a listening socket of its own (SO_REUSEPORT, socket(7)):
+// they share nothing while they serve. The kernel deals connections out by a hash, and so unevenly: a thread
+// that has more clients than another hands new ones over, by the other's mailbox.
 
 #include "net.hpp"
 
@@ -17,7 +17,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
-#include <iostream>
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -84,7 +84,7 @@ class worker {
 
   void welcome(client one) {
     if (!one.socket) return void(is_over_ = true);
-    if (options_.verbose) std::cerr << one.name + " came to " + std::to_string(number_) + "\n";
+    if (options_.verbose) std::fprintf(stderr, "%s came to %zu\n", one.name.c_str(), number_);
     std::error_code refused;
     sel_.register_(event::read, std::move(one), refused);
     if (refused) --clients_;

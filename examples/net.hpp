@@ -13,6 +13,7 @@
 #include "net_posix.hpp"
 #endif
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <concepts>
@@ -30,7 +31,7 @@
 
 namespace net {
 
-// ---- sockets: owned, non-blocking, close-on-exec ------------------------------------------------------------------
+// ---- sockets: owned, non-blocking, close-on-exec ----------------------------------------------------------
 
 class socket {
  public:
@@ -66,7 +67,7 @@ inline received receive(const socket& from, std::span<char> buffer) {
   return {status::end, {}};
 }
 
-// Bytes on their way out. Gives its memory back whenever it has sent them all.
+// Bytes on their way out. Gives its memory back whenever it has sent them all, unless it is little.
 class backlog {
  public:
   std::size_t size() const noexcept { return bytes_.size() - sent_; }
@@ -75,14 +76,11 @@ class backlog {
   // All or nothing. Throws std::bad_alloc.
   void append(std::string_view more) { bytes_ += more; }
   void append(std::initializer_list<std::string_view> parts, std::string_view end = {}) {
-    const std::size_t before = bytes_.size();
-    try {
-      for (const std::string_view part : parts) bytes_ += part;
-      bytes_ += end;
-    } catch (...) {
-      bytes_.resize(before);
-      throw;
-    }
+    std::size_t needed = bytes_.size() + end.size();
+    for (const std::string_view part : parts) needed += part.size();
+    if (needed > bytes_.capacity()) bytes_.reserve((std::max)(needed, 2 * bytes_.capacity()));
+    for (const std::string_view part : parts) bytes_ += part;
+    bytes_ += end;
   }
 
   // As much as the socket takes. An end means that nobody will ever read it.
@@ -96,7 +94,10 @@ class backlog {
       }
       sent_ += static_cast<std::size_t>(size);
     }
-    bytes_ = std::string();
+    if (bytes_.capacity() > 1024)
+      bytes_ = std::string();
+    else
+      bytes_.clear();
     sent_ = 0;
     return status::done;
   }
@@ -116,7 +117,7 @@ inline void reset_when_closed(const socket& which) noexcept {
 // No more is sent; what the peer sends can still be received.
 inline void finish_sending(const socket& to) noexcept { ::shutdown(to.native_handle(), os::sending_side); }
 
-// ---- addresses ----------------------------------------------------------------------------------------------------
+// ---- addresses --------------------------------------------------------------------------------------------
 
 inline std::string name_of(const sockaddr_storage& address, socklen_t size) {
   char host[NI_MAXHOST], port[NI_MAXSERV];
@@ -169,20 +170,21 @@ inline socket listen(const std::string& host, const std::string& port,
     else if (::listen(made.native_handle(), SOMAXCONN) != 0)
       refused = {"listen", os::last_error()};
     else
-      return os::keep_alive(made.native_handle()), std::move(made);
+      return os::prepare_connections(made.native_handle()), std::move(made);
   }
   throw std::system_error(refused.second, std::system_category(), refused.first + " " + host + ":" + port);
 }
 
-// A listening socket in a selector. While accept(2) fails for a reason that stays (no descriptor, no memory, a
-// sandbox), the connection stays in the queue and the socket stays readable: accepting is paused for a moment, or
-// the loop would spin.
+// A listening socket in a selector. While accept(2) fails for a reason that stays (no descriptor, no memory,
+// a sandbox), the connection stays in the queue and the socket stays readable: accepting is paused for a
+// moment, or the loop would spin.
 class acceptor {
  public:
   explicit acceptor(socket listening) : socket_(std::move(listening)) {}
   os::handle native_handle() const noexcept { return socket_.native_handle(); }
 
-  // Calls `welcome(socket, name)` for up to 16 waiting connections. One for which there is no memory is closed.
+  // Calls `welcome(socket, name)` for up to 16 waiting connections. One for which there is no memory is
+  // closed.
   template <class Selector, class Welcome>
   void accept_some(Selector& sel, Welcome welcome) {
     for (int i = 0; i != 16; ++i) {
@@ -228,7 +230,7 @@ class acceptor {
   std::chrono::steady_clock::time_point resume_at_ = never;
 };
 
-// ---- the program --------------------------------------------------------------------------------------------------
+// ---- the program ------------------------------------------------------------------------------------------
 
 // Whoever started the program may wait for this line, so a line that cannot be written is an error.
 inline void print(const std::string& text) {
@@ -243,8 +245,8 @@ void announce(const Socket& listening) {
   print("listening on " + local_name(listening) + "\n");
 }
 
-// The main function of a server: `serve(backend*, listening socket, options)` until a signal, or without the socket if it
-// listens in its own way.
+// The main function of a server: `serve(backend*, listening socket, options)` until a signal, or without the
+// socket if it listens in its own way.
 template <class Serve>
 int run(std::string_view program, int argc, char** argv, Serve serve, const extra_option& extra = {}) {
   try {

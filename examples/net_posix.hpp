@@ -37,7 +37,8 @@ inline std::string lookup_error(int error) { return ::gai_strerror(error); }
 
 inline void close(handle socket) noexcept { ::close(socket); }
 
-// Makes a new socket non-blocking and close-on-exec. Two calls more than by accept4(2), which macOS does not have.
+// Makes a new socket non-blocking and close-on-exec. Two calls more than by accept4(2), which macOS does not
+// have.
 inline handle prepared(handle socket) noexcept {
   if (socket < 0) return socket;
   if (::fcntl(socket, F_SETFL, O_NONBLOCK) == 0 && ::fcntl(socket, F_SETFD, FD_CLOEXEC) == 0) return socket;
@@ -54,17 +55,20 @@ inline handle accept(handle listening, sockaddr* address, socklen_t* size) noexc
   return prepared(::accept(listening, address, size));
 }
 
-// Before bind. The port is to be had at once, though connections of the server before linger on it, but not while
-// another listens on it: socket(7).
+// Before bind. The port is to be had at once, though connections of the server before linger on it, but not
+// while another listens on it: socket(7).
 inline bool claim_port(handle socket) noexcept {
   const int on = 1;
   return ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0;
 }
 
-// A peer that vanished without a word (no power, no network) is noticed after 60 + 3 * 10 seconds. Accepted sockets
-// inherit this from the listening one, socket(7) and tcp(7), so that it costs a connection no system call.
-inline void keep_alive(handle listening) noexcept {
+// A peer that vanished without a word (no power, no network) is noticed after 60 + 3 * 10 seconds. Accepted
+// sockets inherit this from the listening one, socket(7) and tcp(7), so that it costs a connection no system
+// call. What is sent does not wait for the acknowledgement of what was sent before (TCP_NODELAY): all that is
+// ready is sent by one call.
+inline void prepare_connections(handle listening) noexcept {
   const int on = 1;
+  ::setsockopt(listening, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   ::setsockopt(listening, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 #if defined(TCP_KEEPIDLE) && defined(TCP_KEEPINTVL) && defined(TCP_KEEPCNT)
   const int idle = 60, interval = 10, probes = 3;
@@ -74,7 +78,8 @@ inline void keep_alive(handle listening) noexcept {
 #endif
 }
 
-// How many bytes; negative after an error. SIGPIPE is ignored, so a lost connection is an error like any other.
+// How many bytes; negative after an error. SIGPIPE is ignored, so a lost connection is an error like any
+// other.
 inline std::ptrdiff_t send(handle to, std::string_view bytes) noexcept {
   return ::send(to, bytes.data(), bytes.size(), 0);
 }
@@ -91,8 +96,8 @@ inline int pending_error(handle socket) noexcept {
   return ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
-// Before anything else. The number of a closed standard stream would become that of the next socket, and what is
-// printed would go to a client. Read-only, so that writing to a closed stdout remains an error.
+// Before anything else. The number of a closed standard stream would become that of the next socket, and what
+// is printed would go to a client. Read-only, so that writing to a closed stdout remains an error.
 inline void start() noexcept {
   int opened = 0;
   while (opened >= 0 && opened <= STDERR_FILENO) opened = ::open("/dev/null", O_RDONLY);

@@ -57,18 +57,19 @@ inline handle accept(handle listening, sockaddr* address, socklen_t* size) noexc
   return prepared(::accept(listening, address, size));
 }
 
-// Before bind. By SO_REUSEADDR the port could be taken from who listens on it; this option forbids that. The next
-// server has it as soon as none of the connections of the one before is active.
+// Before bind. By SO_REUSEADDR the port could be taken from who listens on it; this option forbids that. The
+// next server has it as soon as none of the connections of the one before is active.
 inline bool claim_port(handle socket) noexcept {
   const BOOL on = TRUE;
   return ::setsockopt(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, reinterpret_cast<const char*>(&on),
                       sizeof on) == 0;
 }
 
-// A peer that vanished without a word is noticed after the system's default, two hours. Accepted sockets inherit this
-// from the listening one.
-inline void keep_alive(handle listening) noexcept {
+// A peer that vanished without a word is noticed after the system's default, two hours. Accepted sockets
+// inherit this from the listening one.
+inline void prepare_connections(handle listening) noexcept {
   const BOOL on = TRUE;
+  ::setsockopt(listening, IPPROTO_TCP, TCP_NODELAY, reinterpret_cast<const char*>(&on), sizeof on);
   ::setsockopt(listening, SOL_SOCKET, SO_KEEPALIVE, reinterpret_cast<const char*>(&on), sizeof on);
 }
 
@@ -92,7 +93,8 @@ inline int pending_error(handle socket) noexcept {
   return how == 0 ? error : ::WSAGetLastError();
 }
 
-// Before anything else: who opens sockets before the first selector starts Winsock himself. It ends with the process.
+// Before anything else: who opens sockets before the first selector starts Winsock himself. It ends with the
+// process.
 inline void start() {
   WSADATA about;
   if (const int error = ::WSAStartup(MAKEWORD(2, 2), &about); error != 0)

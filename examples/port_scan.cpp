@@ -100,7 +100,8 @@ class scanner {
     if (is_open(handle)) std::printf("%d\n", done.port);
   }
 
-  // A port that nobody listens on may be given to the connecting socket itself, which is then connected to itself.
+  // A port that nobody listens on may be given to the connecting socket itself, which is then connected to
+  // itself.
   static bool is_open(int handle) {
     sockaddr_in here{}, there{};
     socklen_t here_size = sizeof here, there_size = sizeof there;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Processes that share a listening socket. The parent prepares a selector; each child makes it its own by `reopen`, and
-// serves. `exclusive` has the kernel wake one child for a new client, not all of them. A child that dies is replaced; the
-// others, and their clients, notice nothing.
+// Processes that share a listening socket. The parent prepares a selector; each child makes it its own by
+// `reopen`, and serves. `exclusive` has the kernel wake one child for a new client, not all of them. A child
+// that dies is replaced; the others, and their clients, notice nothing.
 
 #include "net.hpp"
 
@@ -18,6 +18,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <cstdio>
 #include <exception>
 #include <iostream>
 #include <optional>
@@ -66,7 +67,8 @@ class server {
 
   void accept() {
     acceptor_.accept_some(sel_, [this](net::socket peer, std::string name) {
-      if (options_.verbose) std::cerr << name + " came to " + std::to_string(::getpid()) + "\n";
+      if (options_.verbose)
+        std::fprintf(stderr, "%s came to %d\n", name.c_str(), static_cast<int>(::getpid()));
       std::error_code refused;
       sel_.register_(event::read, std::move(peer), refused);
     });
@@ -144,7 +146,8 @@ class parent {
       if (auto& exit = key.data().exit) exit->kill(SIGKILL);
   }
 
-  // In the child, which never returns. A signal that arrives here reaches nobody: the parent decides when to end.
+  // In the child, which never returns. A signal that arrives here reaches nobody: the parent decides when to
+  // end.
   [[noreturn]] void serve() {
     int code = 0;
     try {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Forwards TCP connections: what a client sends goes to the target, and the other way round. Each direction has a
-// bounded buffer and an end of its own: a side that sends no more can still receive. A reset is passed on as a reset,
-// so that nobody takes a part for the whole.
+// Forwards TCP connections: what a client sends goes to the target, and the other way round. Each direction
+// has a bounded buffer and an end of its own: a side that sends no more can still receive. A reset is passed
+// on as a reset, so that nobody takes a part for the whole.
 
 #include "net.hpp"
 
@@ -79,6 +79,10 @@ class proxy {
   }
 
  private:
+  static constexpr bool reports_hangup_alone =
+      selectors::supports<Backend, selectors::trigger::edge> &&
+      selectors::requestable_events<Backend>.contains(event::read_hangup);
+
   static net::addresses look_up_target(const std::string& target) {
     const std::size_t colon = target.rfind(':');
     if (colon == std::string::npos) throw net::wrong_usage("--to " + target + ": not HOST:PORT");
@@ -125,14 +129,28 @@ class proxy {
     side& other = end.is_client ? kept->target : kept->client;
     try {
       if (!self.is_connected && !has_connected(kept)) return;
+      if (events.contains(event::error)) return reset(*kept);
       if (events.contains(event::read) && !receive(self)) return reset(*kept);
       if (!forward(self, other) || !forward(other, self)) return reset(*kept);
       if (self.has_finished && other.has_finished) return close(*kept, "left");
-      sel_.modify(*self.key, interest_of(self, other));
-      sel_.modify(*other.key, interest_of(other, self));
+      wait_for(self, other);
+      wait_for(other, self);
     } catch (const std::exception&) {
       reset(*kept);  // no memory, or no descriptor for the next address
     }
+  }
+
+  // A side from which nothing is read for now, since the other takes no more, is still watched for a reset.
+  // By an edge, since its end is no news a second time; and so it is not armed again while it is.
+  void wait_for(side& self, side& other) {
+    const event_mask events = interest_of(self, other);
+    if constexpr (reports_hangup_alone)
+      if (events.empty()) {
+        if (self.key->events() != event::read_hangup)
+          sel_.modify(*self.key, selectors::edge(event::read_hangup));
+        return;
+      }
+    sel_.modify(*self.key, events);
   }
 
   bool has_connected(const std::shared_ptr<link>& which) {

@@ -16,8 +16,8 @@ struct character {
   char32_t code;
 };
 
-// The second byte's bounds rule out what UTF-8 must not contain: overlong forms, surrogates, and numbers beyond
-// Unicode (table 3-7 of the Unicode standard).
+// The second byte's bounds rule out what UTF-8 must not contain: overlong forms, surrogates, and numbers
+// beyond Unicode (table 3-7 of the Unicode standard).
 inline character first_character(std::string_view text) {
   const auto byte = [&](std::size_t i) -> char32_t {
     return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
@@ -39,8 +39,9 @@ inline character first_character(std::string_view text) {
   return {0, 0};
 }
 
-// Control characters command a terminal. Bidirectional ones show a line in another order than it was written in.
-// Invisible ones (Default_Ignorable_Code_Point, line separators, annotations) hide that a line contains them.
+// Control characters command a terminal. Bidirectional ones show a line in another order than it was written
+// in. Invisible ones (Default_Ignorable_Code_Point, line separators, annotations) hide that a line contains
+// them.
 inline bool is_visible(char32_t code) {
   struct range {
     char32_t first, last;
@@ -56,8 +57,8 @@ inline bool is_visible(char32_t code) {
   return at == std::end(invisible) || code < at->first;
 }
 
-// Each byte that belongs to no character, and each character that is not visible, becomes a question mark; a tab
-// becomes a space.
+// Each byte that belongs to no character, and each character that is not visible, becomes a question mark; a
+// tab becomes a space.
 inline std::string harmless(std::string_view text) {
   std::string out;
   while (!text.empty()) {

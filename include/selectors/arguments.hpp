@@ -4,6 +4,7 @@
 #include <selectors/backend/concept.hpp>
 #include <selectors/detail/raise.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/version.hpp>
 
 #include <concepts>
 #include <system_error>
@@ -11,7 +12,7 @@
 
 // What the calls of a selector accept, and what the compiler says about everything else.
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // `modify`, `watch`, `unregister`, `mark_ready` and the look-ups take a handle, or a key, which names its own
 // registration and no later one.
@@ -122,4 +123,4 @@ struct rest_of_call<Data, D, Rest...> {
                          the_data_does_not_convert_to_the_data_of_the_selector<D, Data>>>;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -10,10 +10,10 @@
 
 #include <tuple>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
-// Each platform's backends, the default first. All of them exist side by side; which one a selector uses is
-// its type.
+/// Each platform's backends, the default first. All of them exist side by side; which one a selector uses is
+/// its type.
 #if SELECTORS_HAS_EPOLL && SELECTORS_HAS_KQUEUE
 using available_backends = std::tuple<epoll_backend, poll_backend, select_backend, kqueue_backend>;
 #elif SELECTORS_HAS_EPOLL
@@ -25,6 +25,7 @@ using available_backends = std::tuple<select_backend, poll_backend>;
 #else
 using available_backends = std::tuple<poll_backend, select_backend>;
 #endif
+/// The backend of a selector whose type names none.
 using default_backend = std::tuple_element_t<0, available_backends>;
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

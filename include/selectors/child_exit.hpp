@@ -21,11 +21,11 @@
 #include <system_error>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 
-// A better way, or SIGCHLD where it is missing.
+// Uses `Better`, or SIGCHLD where the system lacks that.
 template <class Better>
 class watch_or_sigchld {
  public:
@@ -68,23 +68,24 @@ using child_watch = sigchld_watch;
 ///     if (const std::optional<int> status = child.reap()) std::cout << WEXITSTATUS(*status);
 ///
 /// By pidfd_open(2) on Linux, and EVFILT_PROC of kqueue(2) on macOS and the BSDs. Where the system has
-/// neither (before Linux 5.3, or in a sandbox that forbids it), by a handler of SIGCHLD: it calls the
-/// program's own handler besides, if there is one, and looks at each child that is watched, so each end costs
-/// as many system calls as there are children, and a SIGCHLD that every thread blocks is not noticed. A
-/// program that sets its own handler of SIGCHLD later calls the one that it replaces.
+/// neither (before Linux 5.3, or in a sandbox that forbids it), by a handler of SIGCHLD. That handler also
+/// calls the program's own, if there is one, and examines each watched child, so each end costs a system call
+/// for each of them. A SIGCHLD that every thread blocks is not noticed. A program that sets its own handler
+/// of SIGCHLD later must call the one that it replaces.
 ///
 /// It does not own the child: its destructor neither waits nor kills. The child remains a zombie until
-/// somebody waits for it: `reap`, or waitpid(2) by the program. Do not wait for it elsewhere while you use
-/// this (waitpid(-1), SIGCHLD ignored: children leave no status then, wait(2)); if it happens, `reap` says so
+/// somebody waits for it: `reap`, or waitpid(2) by the program. Do not reap it elsewhere meanwhile, by
+/// waitpid(-1) or by ignoring SIGCHLD, which discards the status, wait(2). If that happens, `reap` reports it
 /// once.
 ///
 /// Move-only. The handle stays the same when it is moved, and is close-on-exec. A moved-from object, or one
-/// that failed to open, has no handle and no child: `reap` returns nothing, `kill` false. One thread at a
-/// time uses an object.
+/// that failed to open, has no handle and no child: `reap` returns an empty optional, and `kill` false. One
+/// thread at a time uses an object.
 ///
 /// After fork(2), in a child: the processes that its parent watches are not its children. `reap` reports
 /// no_child_process once and is silent afterwards, `kill` returns false, destruction is as usual; the parent
-/// notices nothing. Unregister the copy there before a selector that has it is reopened.
+/// notices nothing. Before the child reopens a selector in which the copy is registered, it unregisters the
+/// copy.
 template <class Watch>
 class basic_child_exit {
  public:
@@ -141,14 +142,14 @@ class basic_child_exit {
     return status;
   }
 
-  /// The child's process id, also after it has been reaped, when it may be somebody else's; 0 without a
+  /// The child's process id, also after it has been reaped, when another process may have it; 0 without a
   /// child.
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
-  /// Sends the child a signal; 0 sends none and only asks. False after `reap` has reported the end, in a
-  /// child process, or with errno as kill(2) sets it. With a pidfd no other process can be hit
-  /// (pidfd_send_signal(2)), whoever has waited for the child; without one, only if another thread waits for
-  /// it at the same moment.
+  /// Sends the child a signal; 0 sends none and only tests whether it could. False after `reap` has reported
+  /// the end, in a child process, or with errno as kill(2) sets it. With a pidfd the signal never reaches
+  /// another process (pidfd_send_signal(2)), even if the child was reaped elsewhere; without one it can, if
+  /// another thread reaps the child at the same moment.
   bool kill(int signal) noexcept {
     if (!is_told_ && process_.is_current()) return watch_.kill(pid_, signal);
     errno = ESRCH;
@@ -181,13 +182,13 @@ class basic_child_exit {
 
   Watch watch_;
   pid_t pid_ = 0;
-  detail::process_stamp process_;  // whose child it is
-  bool is_told_ = true;            // that it has ended; or there is none
+  detail::process_stamp process_;  // the process whose child it is
+  bool is_told_ = true;            // its end has been reported, or there is no child
 };
 
-/// The end of a child process as an event, by the best way that the system has.
+/// The end of a child process as an event, by the best means that the system has.
 using child_exit = basic_child_exit<detail::child_watch>;
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

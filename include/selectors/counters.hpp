@@ -3,11 +3,12 @@
 
 #include <selectors/backend/concept.hpp>
 #include <selectors/error.hpp>
+#include <selectors/version.hpp>
 
 #include <chrono>
 #include <cstdint>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// What a selector has done since it was made, or since the program set these to zero.
 struct selector_counters {
@@ -57,4 +58,4 @@ class counting : public Backend {
   selector_counters counters_;
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

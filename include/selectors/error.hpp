@@ -10,7 +10,7 @@
 #include <system_error>
 #include <type_traits>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// What the library itself refuses. The kernel's refusals keep std::system_category() and their errno; on
 /// Windows the number of Winsock where that category knows what it means, else the errno of that name, so
@@ -209,7 +209,7 @@ class [[nodiscard]] failure {
   event_mask events_;
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 template <>
 struct std::is_error_code_enum<selectors::errc> : std::true_type {};

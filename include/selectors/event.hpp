@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/version.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
 #include <string>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// What a handle can be ready for, and what can happen to it. `read`, `write` and `priority` can be
 /// requested; `read_hangup` can be requested by itself where the backend can tell it (requestable_events);
@@ -173,4 +175,4 @@ struct mask_bits {
 };
 
 }  // namespace detail
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

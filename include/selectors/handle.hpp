@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// The operating system's name for what a selector watches: a file descriptor or, on Windows, a SOCKET.
 #if SELECTORS_HAS_WINSOCK
@@ -99,4 +99,4 @@ template <pollable H>
     return static_cast<bool>(h) ? selectors::handle_of(*h) : detail::invalid_handle;
 }
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

@@ -4,13 +4,14 @@
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/registration.hpp>
+#include <selectors/version.hpp>
 
 #include <cstddef>
 #include <new>
 #include <type_traits>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 template <class Data>
 class selector_key;
@@ -121,4 +122,4 @@ struct ready_event {
   event_mask events;
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

@@ -4,16 +4,17 @@
 #include <selectors/core/handle_table.hpp>
 #include <selectors/key.hpp>
 #include <selectors/registration.hpp>
+#include <selectors/version.hpp>
 
 #include <cstddef>
 #include <iterator>
 #include <type_traits>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 /// A forward iterator over the registered keys, by handle. Any key may be modified or unregistered while it
-/// is used: at a key that was unregistered it stays valid as long as the key lives, until the next select, and
-/// goes on from there. What is registered meanwhile may be missed.
+/// is used: at a key that was unregistered it stays valid as long as the key lives, until the next select,
+/// and goes on from there. What is registered meanwhile may be missed.
 template <class Key>
 class key_iterator {
  public:
@@ -64,4 +65,4 @@ class key_iterator {
   std::size_t position_ = handle_table::none;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

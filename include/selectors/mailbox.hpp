@@ -20,7 +20,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 
@@ -363,4 +363,4 @@ void mailbox<T>::put_back() noexcept {
   if (queue_.lock()) announce_and_unlock();
 }
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

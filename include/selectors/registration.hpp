@@ -3,11 +3,12 @@
 
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
+#include <selectors/version.hpp>
 
 #include <cstdint>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// What a selector hands to its backend for each key. Its address is the token: it stays the same, and
 /// readable, as long as the backend lives, so the kernel may carry it.
@@ -89,6 +90,11 @@ struct record : registration {
   bool marked : 1 = false;
   std::uint8_t pending_bits = 0;  // to be reported by the next select, whatever the kernel says then
   record* next = nullptr;         // in one list at most
+
+  // No backend reports more than 16 bits: one instruction tests so many in memory.
+  bool needs_slow_path(event_bits bits) const noexcept {
+    return (slow_path_mask & static_cast<std::uint16_t>(bits)) != 0;
+  }
 };
 
 // An intrusive list: records are many, their time in a list is short, and nobody searches it.
@@ -124,4 +130,4 @@ class record_list {
 };
 
 }  // namespace detail
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

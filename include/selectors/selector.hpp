@@ -24,7 +24,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// Watches handles and reports which of them are ready: Python's `selectors` over one kernel interface, which
 /// is chosen by type.
@@ -574,10 +574,10 @@ class selector {
     error = failed.code();
     return failed ? nullptr : pointer_to(*which.key_record);
   }
-  ready_range report(detail::outcome found, std::error_code& error) noexcept {
-    const bool failed = found == detail::outcome::failed;
+  ready_range report(const detail::selected& found, std::error_code& error) noexcept {
+    const bool failed = found.result == detail::outcome::failed;
     error = failed ? core_.why().code() : std::error_code();
-    return failed ? ready_range() : range_of(found);
+    return failed ? ready_range() : ready_range(core_, found);
   }
 
   static key_type& checked(const registered& done, const char* call, native_handle_type handle) {
@@ -585,16 +585,13 @@ class selector {
       detail::raise(done.failed, call, handle);
     return *done.key;
   }
-  ready_range checked(detail::outcome found, const char* call) {
-    if (found == detail::outcome::failed) [[unlikely]]
+  ready_range checked(const detail::selected& found, const char* call) {
+    if (found.result == detail::outcome::failed) [[unlikely]]
       detail::raise(core_.why(), call);
-    return range_of(found);
-  }
-  ready_range range_of(detail::outcome found) noexcept {
-    return ready_range(core_, found == detail::outcome::interrupted);
+    return ready_range(core_, found);
   }
 
-  detail::outcome wait_for(std::chrono::nanoseconds timeout) noexcept {
+  detail::selected wait_for(std::chrono::nanoseconds timeout) noexcept {
     if (timeout == detail::not_a_time) [[unlikely]]
       return core_.refuse_timeout();
     return core_.select_for(timeout < std::chrono::nanoseconds::zero() ? std::chrono::nanoseconds::zero()
@@ -602,11 +599,11 @@ class selector {
   }
 
   template <class Clock, class Duration>
-  detail::outcome wait_until(std::chrono::time_point<Clock, Duration> until) {
+  detail::selected wait_until(std::chrono::time_point<Clock, Duration> until) {
     std::chrono::nanoseconds left = detail::remaining(until, Clock::now());
     for (;;) {
-      const detail::outcome found = wait_for(left);
-      if (found != detail::outcome::timed_out) return found;
+      const detail::selected found = wait_for(left);
+      if (found.result != detail::outcome::timed_out) return found;
       left = detail::remaining(until, Clock::now());
       if (left == std::chrono::nanoseconds::zero()) return found;
     }
@@ -635,4 +632,4 @@ template <class Data = void>
 using select_selector = selector<Data, select_backend>;
 #endif
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

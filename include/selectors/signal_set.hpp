@@ -14,7 +14,7 @@
 #include <initializer_list>
 #include <system_error>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// Signals as events: a pollable that is readable once one of its signals has come.
 ///
@@ -23,27 +23,28 @@ namespace selectors {
 ///     …
 ///     if (key.handle() == signals.native_handle() && signals.take().contains(SIGINT)) return;
 ///
-/// While a set lives, its signals have a handler of the library (SA_RESTART, sigaction(2)), which replaces
-/// the program's: the signal's usual effect does not take place. Signal masks stay as they are, other than
-/// with signalfd(2), so threads and the programs that a child executes are not disturbed; a signal that every
-/// thread blocks does not arrive. Any number of sets, in any threads, may have a signal in common, and each
-/// hears of it. The destructor of the last of them puts back the handler that was there before, unless the
-/// program has set another since: that one stays. (A program that sets a handler of its own while a set lives
-/// takes the signal from it, until the next set with this signal is made.)
+/// While a set exists, the library handles its signals (SA_RESTART, sigaction(2)): its handler replaces the
+/// program's, and the default action does not take place. Unlike with signalfd(2), signal masks do not
+/// change, so threads and the programs that a child executes are not affected; a signal that every thread
+/// blocks does not arrive. Several sets, in any threads, may contain the same signal, and each of them
+/// receives it. The destructor of the last of them restores the former handler, unless the program has set
+/// another since. (If the program sets a handler of its own while a set exists, the set no longer receives
+/// the signal, until the next set with this signal is made.)
 ///
 /// A signal interrupts the wait of the thread that runs its handler: that select may be empty
 /// (ready_range::interrupted), and the next one reports the set.
 ///
 /// After fork(2) the handlers are in the child too, until it executes a program. A signal that arrives there
-/// reaches nobody: neither the parent's set, nor the child's copy of it, which stays empty. A child that goes
-/// on calls `reopen`, or makes a set of its own, or destroys its copy, which puts the handlers back. (The
-/// copy's handle names the same object as the parent's until `reopen`, so it becomes readable when a signal
-/// comes to the parent: if the child reopens a selector that has the copy, it first unregisters or reopens
-/// that.) What vfork(2) makes shares its parent's memory and is not told apart: a signal that arrives there
-/// before it executes a program reaches the parent's set. posix_spawn(3) blocks signals meanwhile.
+/// is lost: neither the parent's set nor the child's copy, which stays empty, receives it. A child that does
+/// not execute a program calls `reopen`, or makes a set of its own, or destroys its copy, which restores the
+/// handlers. (Until `reopen`, the copy's handle names the same object as the parent's, so it becomes readable
+/// when the parent receives a signal. Before the child reopens a selector in which the copy is registered, it
+/// unregisters or reopens the copy.) A child made by vfork(2) shares its parent's memory and cannot be
+/// recognized: a signal that arrives there before it executes a program reaches the parent's set.
+/// posix_spawn(3) blocks signals meanwhile.
 ///
 /// The library's handler takes no lock and keeps errno. Modules of a program that hide their symbols from
-/// each other have each their own handlers: of these, the last one to make a set has the signal.
+/// each other each have handlers of their own: a signal reaches the module that made a set with it last.
 ///
 /// Windows: the console's events. Ctrl-C is SIGINT, Ctrl-Break is SIGBREAK; closing the console, logging off
 /// and shutting down are SIGTERM, and other numbers are invalid_argument. Windows ends the process a few
@@ -52,24 +53,24 @@ namespace selectors {
 /// process group of its own does not receive Ctrl-C.)
 class signal_set {
  public:
-  /// What has come: a value, a range of int in ascending order with `contains(int)` and `empty()`.
+  /// The signals that have arrived: a value, and a range of int in ascending order, with `contains(int)` and
+  /// `empty()`.
   using numbers = detail::signal_numbers;
 
 #if SELECTORS_EXCEPTIONS
-  /// Catches these signals from now on, all of them or none. Real-time signals too; a number twice is as good
-  /// as once.
+  /// Catches these signals from now on, all of them or none. Real-time signals can be caught too. A repeated
+  /// number counts once.
   ///
-  /// Throws std::system_error. invalid_argument: the list is empty, or a number is no signal, or one that the
-  /// C library keeps for itself, or SIGKILL or SIGSTOP, which cannot be caught, or SIGSEGV, SIGBUS, SIGFPE or
-  /// SIGILL, whose handler cannot return to what caused them. EMFILE, ENFILE, ENOMEM as `wakeup`. One system
+  /// Throws std::system_error. invalid_argument: the list is empty, or a number is not a signal, or one that
+  /// the C library reserves, or SIGKILL or SIGSTOP, which cannot be caught, or SIGSEGV, SIGBUS, SIGFPE or
+  /// SIGILL, from whose handlers a program cannot return. EMFILE, ENFILE, ENOMEM as `wakeup`. One system
   /// call, and two or three a signal.
   template <class = void>
   signal_set(std::initializer_list<int> wanted) {
     if (const failure failed = subscribe(wanted)) detail::raise(failed, "signal_set");
   }
 #endif
-  /// The same, reported to `error`. A set that failed to open hears nothing; it has a handle if `wakeup` had
-  /// one.
+  /// The same, reported to `error`. A set that failed to open receives nothing; it may have a handle.
   signal_set(std::initializer_list<int> wanted, std::error_code& error) noexcept : listener_(error) {
     if (!error) error = subscribe(wanted).code();
   }
@@ -77,17 +78,17 @@ class signal_set {
   signal_set(const signal_set&) = delete;
   signal_set& operator=(const signal_set&) = delete;
 
-  /// Puts back the handlers that no other set needs. Waits for handlers of its signals that are running in
-  /// other threads (a few microseconds), but not in a child of the process that made it. Not in a signal
+  /// Restores the handlers that no other set needs. Waits for handlers that are running in other threads (a
+  /// few microseconds), but not in a child of the process that made the set. Must not run in a signal
   /// handler.
   ~signal_set() {
     if (is_subscribed_) listener_.home->unsubscribe(listener_);
   }
 
-  /// Which have come since they were last taken, each once, however often it came. Empty if none has, or in a
-  /// child of the process that made the set. The handle is not readable afterwards, until the next signal.
-  /// One thread at a time. A signal that comes meanwhile is in this result or makes the handle readable
-  /// again. One system call.
+  /// The signals that have arrived since the last call, each once, however often it arrived. Empty if none
+  /// has, and in a child of the process that made the set. The handle is not readable afterwards, until the
+  /// next signal. One thread at a time. A signal that arrives meanwhile is in this result or makes the handle
+  /// readable again. One system call.
   [[nodiscard]] numbers take() noexcept {
     if (!is_subscribed_ || listener_.is_inherited()) return {};
     listener_.bell.reset();
@@ -96,11 +97,11 @@ class signal_set {
 
 #if SELECTORS_EXCEPTIONS
   /// In a child after fork(2): makes the copy the child's own, with the same signals and, if possible, the
-  /// same handle. Empty; what had come to the parent is the parent's. A selector that has it is reopened
-  /// afterwards. Elsewhere it does nothing.
+  /// same handle. It is empty: signals that the parent received belong to the parent. Selectors in which it
+  /// is registered are reopened afterwards. Does nothing in the process that made the set.
   ///
-  /// Throws std::system_error as the constructor does; errc::closed if that has failed. It hears nothing
-  /// then.
+  /// Throws std::system_error as the constructor does; errc::closed if the constructor failed. The set
+  /// receives nothing then.
   template <class = void>
   void reopen() {
     if (listener_.is_inherited() && is_subscribed_) listener_.bell.reopen();
@@ -124,7 +125,7 @@ class signal_set {
     explicit listener(std::error_code& error) noexcept
         : signal_subscriber(&hear, previous_handler::is_replaced), bell(error) {}
 
-    // Whoever adds the first one of a number notifies; the others rely on that.
+    // The handler that adds a number first notifies; others rely on that.
     static void hear(signal_subscriber& self, int number) noexcept {
       auto& me = static_cast<listener&>(self);
       if (me.pending.add(number)) me.bell.notify();
@@ -158,4 +159,4 @@ class signal_set {
   bool is_subscribed_ = false;
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

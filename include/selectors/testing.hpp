@@ -22,14 +22,15 @@
 #include <utility>
 #include <vector>
 
-// For the tests of programs that use the library: a backend without a kernel. What is ready is scripted, errors are
-// given on request, and time is virtual, so a test of a day of timeouts ends at once. Not part of the umbrella.
+// For the tests of programs that use the library: a backend without a kernel. What is ready is scripted,
+// errors are given on request, and time is virtual, so a test of a day of timeouts ends at once. Not part of
+// the umbrella.
 
-namespace selectors::testing {
+namespace SELECTORS_NAMESPACE::testing {
 
-/// The time of this thread's scripted backends: it stands still but while one of them waits, and in `advance`.
-/// A clock as <chrono> has them, for `select_until` and for whatever else of the program under test asks for
-/// the time.
+/// The time of this thread's scripted backends: it stands still but while one of them waits, and in
+/// `advance`. A clock as <chrono> has them, for `select_until` and for whatever else of the program under
+/// test asks for the time.
 class clock {
  public:
   using duration = std::chrono::nanoseconds;
@@ -71,8 +72,8 @@ class scripted_backend : public detail::ready_list {
 
   // ---- the script -----------------------------------------------------------------------------------------
 
-  /// From now on `handle` is ready for `events`, until the next such call. It need not be registered yet. Each
-  /// call is a change to who watches for edges. May throw std::bad_alloc. O(1).
+  /// From now on `handle` is ready for `events`, until the next such call. It need not be registered yet.
+  /// Each call is a change to who watches for edges. May throw std::bad_alloc. O(1).
   void set_ready(native_handle_type handle, event_mask events) {
     change(handle, detail::mask_bits::of(events));
   }
@@ -99,8 +100,8 @@ class scripted_backend : public detail::ready_list {
   /// The next wait ends with nothing, as if a signal had arrived.
   void interrupt() { refuse(operation::wait, EINTR); }
 
-  /// The next `times` calls of `what` fail with `error`, an errno; `reserve` fails for want of memory, whatever
-  /// the error.
+  /// The next `times` calls of `what` fail with `error`, an errno; `reserve` fails for want of memory,
+  /// whatever the error.
   void refuse(operation what, int error, int times = 1) noexcept { refusals_[index(what)] = {error, times}; }
 
   /// Calls `visit(registration)` for each handle that is watched: registered, and not paused or silent.
@@ -261,4 +262,4 @@ class scripted_backend : public detail::ready_list {
   detail::buffer<state> states_;  // by handle
 };
 
-}  // namespace selectors::testing
+}  // namespace SELECTORS_NAMESPACE::testing

@@ -22,7 +22,7 @@
 
 // Deadlines with data, beside a selector. Not part of the umbrella.
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 struct timer_access;
@@ -532,4 +532,4 @@ class timer_queue<Data, Clock>::expired_range : public std::ranges::view_base {
   std::uint64_t epoch_ = 0;
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

@@ -16,7 +16,7 @@
 #include <cstring>
 #include <system_error>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 
@@ -194,6 +194,6 @@ class waitable {
   std::atomic<bool> is_signalled_{false};
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

@@ -11,7 +11,7 @@
 
 #include <system_error>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 
@@ -84,4 +84,4 @@ class wakeup {
   detail::wakeup_channel channel_;
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

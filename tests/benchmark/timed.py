@@ -182,6 +182,23 @@ def run_timers():
                 )
 
 
+def run_coroutines():
+    who = ["plain", "selectors", "deadline", *(["asio_read", "asio_wait"] if "asio" in installed else [])]
+    for pairs, active in (2, 1), (100, 10):
+        commands = {name: program("coroutines", name, pairs, active, 20000 // scale) for name in who}
+        played = contest.take_turns(commands, rounds)
+        for ours, what in ("selectors", ""), ("deadline", " with a deadline"):
+            title = f"a coroutine's turn{what}, {pairs} pairs, {active} active"
+            theirs = {"plain": ("a handler", 1.4 if ours == "selectors" else None)}
+            if "asio" in installed and ours == "selectors":
+                theirs["asio_read"] = ("Asio's awaited read", 1.0)
+                theirs["asio_wait"] = ("Asio's awaited readiness", 1.0)
+            for other, (name, promised) in theirs.items():
+                keep_times(
+                    f"{title}, beside {name}", {"selectors": contest.ratios(played, other)[ours]}, promised
+                )
+
+
 def run_operations():
     """Google Benchmark has the calls beside the loop take turns, at random."""
     out = subprocess.run(
@@ -297,5 +314,5 @@ def run_tails():
     )
 
 
-PARTS = (run_compilers, run_rings, run_workloads, run_waits, run_mailboxes, run_timers)
+PARTS = (run_compilers, run_rings, run_workloads, run_waits, run_mailboxes, run_timers, run_coroutines)
 PARTS += (run_operations, run_echo, run_tails)

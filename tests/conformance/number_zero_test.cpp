@@ -55,7 +55,7 @@ BACKEND_TEST_CASE("what the library opens may be descriptor 0", "[zero][native]"
           if (sel.select(10s).empty() || !bell.reset()) return 4;
           errno = EINTR;
           sel.reopen(error);
-          if (error || !is_open(0)) return 5;
+          if (error || (!is_epoll<TestType> && !is_open(0))) return 5;  // a fresh one has another number
           bell.notify();
           return sel.select(10s).empty() ? 6 : 0;
         }) == 0);
@@ -80,7 +80,15 @@ BACKEND_TEST_CASE("what the library opens for a moment may be descriptor 0", "[z
           selector<void, TestType> sel(error);
           if (error) return 1;
           ::close(0);
+          sel.reopen(error);  // epoll's is opened there, and stays
+          if (error || is_open(0) != is_epoll<TestType>) return 2;
+          wakeup bell(error);
+          sel.register_(bell, event::read, error);
+          bell.notify();
+          if (error || sel.select(10s).empty()) return 3;
           sel.reopen(error);
-          return error || is_open(0) ? 2 : 0;
+          if (error || sel.select(10s).empty()) return 4;
+          sel.close();
+          return is_epoll<TestType> && is_open(0) ? 5 : 0;
         }) == 0);
 }

@@ -224,8 +224,7 @@ BACKEND_TEST_CASE("what is thrown names the call, the handle and the cause", "[r
   };
   const std::string refused = text_of([&] { sel.register_(number_of(19'999), event::read); });
   CHECK_THAT(refused, contains("register_(19999)") && contains("Bad file descriptor"));
-  CHECK_THAT(refused, contains(is_epoll<TestType>      ? "epoll_ctl"
-                               : is_kqueue<TestType>   ? "fstat"
+  CHECK_THAT(refused, contains(is_kqueue<TestType>     ? "fstat"
                                : SELECTORS_HAS_WINSOCK ? "getsockopt"
                                                        : "fcntl"));
   CHECK_THAT(text_of([&] { sel.unregister(number_of(7)); }),
@@ -335,7 +334,10 @@ BACKEND_TEST_CASE("mark_ready refuses what modify refuses", "[registration]", ba
   selector<void, TestType> sel;
   auto& key = sel.register_(reader, event::read);
   const auto marking = [&](auto&& handle, event_mask events) {
-    return error_of([&](auto& error) { CHECK(sel.mark_ready(handle, events, error) == !error); });
+    return error_of([&](auto& error) {
+      const bool is_marked = sel.mark_ready(handle, events, error);
+      CHECK(is_marked == !error);
+    });
   };
   CHECK(marking(number_of(-1), event::hangup) == errc::invalid_handle);
   CHECK(marking(writer, event::hangup) == errc::not_registered);

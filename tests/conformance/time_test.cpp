@@ -74,7 +74,7 @@ void expect_until(Selector& sel) {
   CHECK(Clock::now() >= until);
   CHECK(steady_clock::now() - start < 10s);
   CHECK(sel.select_until(Clock::now() - std::chrono::seconds(1)).empty());
-  CHECK(sel.select_until(std::chrono::time_point_cast<std::chrono::hours>(until)).empty());
+  CHECK(sel.select_until(std::chrono::floor<std::chrono::hours>(until)).empty());
   CHECK(steady_clock::now() - start < 10s);
 }
 

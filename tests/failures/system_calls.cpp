@@ -59,6 +59,7 @@ failing_system_calls::failing_system_calls(planned_failure wanted) noexcept {
 failing_system_calls::~failing_system_calls() { lift(); }
 bool failing_system_calls::happened() const noexcept { return has_happened; }
 std::string_view failing_system_calls::name() const noexcept { return planned_name; }
+std::size_t failing_system_calls::calls() const noexcept { return ::calls; }
 void failing_system_calls::lift() noexcept { is_planned = false; }
 
 in_library::in_library() noexcept { is_in_library = true; }

@@ -26,6 +26,8 @@ class failing_system_calls {
   // Whether the planned call was made, and which it was, also when no error was planned for it.
   bool happened() const noexcept;
   std::string_view name() const noexcept;
+  // How many calls were made.
+  std::size_t calls() const noexcept;
   void lift() noexcept;
 };
 

@@ -9,7 +9,7 @@ import sys
 # From the ground up. A name that ends in a slash is a folder; a file that is listed by its own name is not on
 # the floor of its folder.
 FLOORS = (
-    ("config.hpp",),
+    ("config.hpp", "version.hpp"),
     ("event.hpp", "handle.hpp", "error.hpp"),
     ("detail/",),
     ("os/",),
@@ -26,6 +26,7 @@ FLOORS = (
         "child/",
         "waitable.hpp",
         "coroutine.hpp",
+        "coroutine/",
         "testing.hpp",
         "backend/afd.hpp",
     ),

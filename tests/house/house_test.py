@@ -7,6 +7,7 @@ import unittest
 
 import columns
 import floors
+import version
 
 
 class Floors(unittest.TestCase):
@@ -97,6 +98,47 @@ class Columns(unittest.TestCase):
             self.assertEqual(
                 columns.complaints(root), ["tests/a.cpp:3: 111 columns", ".ci/run:1: 111 columns"]
             )
+
+
+HEADER = "".join(
+    f"#define SELECTORS_VERSION_{part} {number}\n"
+    for part, number in (("MAJOR", 1), ("MINOR", 22), ("PATCH", 3))
+)
+NEWEST = "# Changes\n\n## 1.22.3\n\n## 1.22.2\n"
+
+
+class Version(unittest.TestCase):
+    def complaints(self, text, changelog=NEWEST, tag=None):
+        named = {"CHANGELOG.md": (version.NAMED[".github/CHANGELOG.md"], changelog)}
+        return version.complaints({"version.hpp": HEADER, "a.hpp": text}, named, tag)
+
+    def test_a_header_in_order_has_no_complaints(self):
+        self.assertEqual(version.version_of(HEADER), "1.22.3")
+        self.assertEqual(
+            self.complaints("#include <selectors/version.hpp>\nnamespace SELECTORS_NAMESPACE {\n}\n"), []
+        )
+
+    def test_a_namespace_without_the_version_is_found(self):
+        for line in "namespace selectors {", "namespace selectors::detail {":
+            (found,) = self.complaints(line + "\n}\n")
+            self.assertIn("a.hpp opens namespace selectors itself", found)
+
+    def test_a_namespace_whose_macro_is_not_included_is_found(self):
+        (found,) = self.complaints("#include <selectors/a.hpp>\nnamespace SELECTORS_NAMESPACE {\n}\n")
+        self.assertIn("a.hpp does not include version.hpp", found)
+
+    def test_a_version_that_is_written_again_is_found(self):
+        for text in "selectors::v1_22_3::wakeup", "// since 1.22.3":
+            self.assertEqual(self.complaints(text), ["a.hpp writes the version itself"])
+
+    def test_the_changelog_begins_with_the_version(self):
+        for changelog in "", "## 1.22.2\n## 1.22.3\n":
+            self.assertIn("CHANGELOG", self.complaints("", changelog)[0])
+
+    def test_a_tag_of_another_version_is_found(self):
+        self.assertEqual(self.complaints("", tag="v1.22.3"), [])
+        for tag in "1.22.3", "v1.22.2", "v1.22.30":
+            self.assertEqual(self.complaints("", tag=tag), [f"the tag {tag} is not v1.22.3"])
 
 
 if __name__ == "__main__":

@@ -83,6 +83,29 @@ int add(queue& in, const struct kevent& change) {
   return tell_epoll(in, of, is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD);
 }
 
+void end_watching(queue& in, std::list<child, uncounted<child>>::iterator one) {
+  call(SYS_close, one->pidfd.number);
+  in.children.erase(one);
+}
+
+int apply_to_process(queue& in, const struct kevent& change) {
+  const auto place = std::find_if(in.children.begin(), in.children.end(),
+                                  [&](const child& one) { return one.what.ident == change.ident; });
+  if ((change.flags & EV_DELETE) != 0) {
+    if (place == in.children.end()) return ENOENT;
+    end_watching(in, place);
+    return 0;
+  }
+  const int pidfd = call(SYS_pidfd_open, static_cast<pid_t>(change.ident), 0);
+  if (pidfd < 0) return ESRCH;
+  child& one = in.children.emplace_back();
+  one.pidfd.number = pidfd;
+  one.pidfd.type = kind::process;
+  one.what = change;
+  epoll_event event{EPOLLIN, {&one.pidfd}};
+  return call(SYS_epoll_ctl, in.epoll, EPOLL_CTL_ADD, pidfd, &event) == 0 ? 0 : errno;
+}
+
 #if defined(EVFILT_USER)
 int apply_to_user(queue& in, const struct kevent& change) {
   const auto place = std::find(in.users.begin(), in.users.end(), change.ident);
@@ -98,8 +121,9 @@ int apply_to_user(queue& in, const struct kevent& change) {
 
 }  // namespace
 
-// The epoll knows what it watches by number and file. So it may not find what it shall forget; and if it keeps another
-// file's of the same number, it may forget that instead. What it may still tell of is kept, then.
+// The epoll knows what it watches by number and file. So it may not find what it shall forget; and if it
+// keeps another file's of the same number, it may forget that instead. What it may still tell of is kept,
+// then.
 int forget(queue& in, watch& of, filter_type filter) {
   note& one = *of.find(filter);
   one.is_there = false;
@@ -116,7 +140,12 @@ int forget(queue& in, watch& of, filter_type filter) {
   return error;
 }
 
+void close_children(queue& in) {
+  while (!in.children.empty()) end_watching(in, in.children.begin());
+}
+
 int apply(queue& in, const struct kevent& change) {
+  if (change.filter == static_cast<filter_type>(EVFILT_PROC)) return apply_to_process(in, change);
 #if defined(EVFILT_USER)
   if (change.filter == static_cast<filter_type>(EVFILT_USER)) return apply_to_user(in, change);
 #endif

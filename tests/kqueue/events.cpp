@@ -102,6 +102,16 @@ void collect_from(queue& in, watch& of, std::uint32_t bits, vector<struct kevent
   tell_epoll(in, of, EPOLL_CTL_MOD);
 }
 
+void collect_end(queue& in, const watch& pidfd, vector<struct kevent>& found) {
+  for (const child& one : in.children) {
+    if (&one.pidfd != &pidfd) continue;
+    struct kevent event = one.what;
+    event.flags |= EV_EOF;
+    event.fflags = NOTE_EXIT;
+    found.push_back(event);
+  }
+}
+
 void collect_forever(queue& in, vector<struct kevent>& found) {
   for (auto& [number, of] : in.watches) {
     if (of.is_forever) {
@@ -137,12 +147,22 @@ std::size_t collect(queue& in, struct kevent* events, std::size_t room) {
                          std::size_t{8});
   for (int i = 0; i < count; ++i) {
     const epoll_event& one = ready[static_cast<std::size_t>(i)];
-    collect_from(in, *static_cast<watch*>(one.data.ptr), one.events, found);
+    watch& of = *static_cast<watch*>(one.data.ptr);
+    if (of.type == kind::process)
+      collect_end(in, of, found);
+    else
+      collect_from(in, of, one.events, found);
   }
   put_in_order(in, found);
   const std::size_t told = std::min(room, found.size());
   std::copy_n(found.begin(), told, events);
   for (std::size_t i = 0; i != found.size(); ++i) {
+    if (found[i].filter == static_cast<filter_type>(EVFILT_PROC)) {
+      struct kevent ended = found[i];
+      ended.flags = EV_DELETE;
+      if (i < told) apply(in, ended);  // a process ends once
+      continue;
+    }
     const auto place = in.watches.find(static_cast<int>(found[i].ident));
     if (place == in.watches.end() || !place->second.has(found[i].filter)) continue;
     if (i >= told) {

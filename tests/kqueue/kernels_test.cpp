@@ -3,6 +3,9 @@
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
 
+#include <selectors/child/kqueue.hpp>
+#include <selectors/child_exit.hpp>
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/event.h>
@@ -320,6 +323,49 @@ TEST_CASE("a terminal is watched, whether a queue takes it or not", "[kernels]")
   expect_ready(moved, {{tty.slave.get(), event::read}});
   moved.unregister(tty.slave);
   expect_no_spin(moved);
+}
+
+TEST_CASE("a terminal that cannot be watched for edges is refused as one, and stays what it was",
+          "[kernels]") {
+  tested sel;
+  terminal tty;
+  sel.register_(tty.slave, event::read);
+  std::error_code error;
+  sel.modify(tty.slave, edge(event::read), error);
+  if (error) CHECK(error == std::errc::invalid_argument);
+  expect_no_spin(sel);
+  tty.type_line();
+  expect_ready(sel, {{tty.slave.get(), event::read}});
+  if (!error) return expect_no_spin(sel);
+  expect_ready(sel, {{tty.slave.get(), event::read}});
+  tested other;
+  CHECK(error_of([&](auto& why) { other.register_(tty.slave, edge(event::read), why); }) ==
+        std::errc::invalid_argument);
+  CHECK(other.empty());
+}
+
+// ---- processes --------------------------------------------------------------------------------------------
+
+TEST_CASE("the end of a child is an event of a queue of its own", "[kernels]") {
+  tested sel;
+  int ends[2];
+  checked(::pipe(ends), "pipe");
+  const pid_t pid = checked(::fork(), "fork");
+  if (pid == 0) {
+    ::close(ends[1]);
+    char byte;
+    ::_exit(::read(ends[0], &byte, 1) == 0 ? 7 : 1);
+  }
+  descriptor reader(ends[0]), writer(ends[1]);
+  basic_child_exit<detail::kqueue_watch> child(pid);
+  sel.register_(child, event::read);
+  expect_no_spin(sel);
+  writer.close();
+  expect_ready(sel, {{child.native_handle(), event::read}});
+  const auto status = child.reap();
+  REQUIRE(status.has_value());
+  CHECK(WEXITSTATUS(*status) == 7);
+  expect_no_spin(sel);
 }
 
 // ---- numbers ----------------------------------------------------------------------------------------------

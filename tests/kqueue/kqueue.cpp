@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// A double of kqueue(2) for tests on Linux, written from FreeBSD's manual page and from what is known of each kernel
-// (settings.hpp). The queue's descriptor is the epoll's, so it can be watched. It differs from a kernel in this: the
-// socket's error is not told, only that there is one (looking would take it); an edge tells both filters of a descriptor,
-// unless the other one is a level; what a process shut down itself shows only when the other end is shut down, too; and
-// pipes have one direction. One thread at a time.
+// A double of kqueue(2) for tests on Linux, written from FreeBSD's manual page and from what is known of each
+// kernel (settings.hpp). The queue's descriptor is the epoll's, so it can be watched. It differs from a
+// kernel in this: the socket's error is not told, only that there is one (looking would take it); an edge
+// tells both filters of a descriptor, unless the other one is a level; what a process shut down itself shows
+// only when the other end is shut down, too; and pipes have one direction. One thread at a time.
 
 #include "settings.hpp"
 #include "watched.hpp"
@@ -67,12 +67,16 @@ int wait(const std::shared_ptr<queue>& in, struct kevent* events, std::size_t ro
   }
 }
 
-// ---- descriptors that are closed, and processes that are copied ---------------------------------------------
+// ---- descriptors that are closed, and processes that are copied -------------------------------------------
 
 // Before the number is closed, or becomes another one.
 void note_close(int number) {
   const lock held(guard);
-  queues().erase(number);
+  const auto queue = queues().find(number);
+  if (queue != queues().end()) {
+    if (queue->second.use_count() == 1) close_children(*queue->second);
+    queues().erase(queue);
+  }
   if (chosen(word::kept)) return;
   for (auto& [one, in] : queues()) {
     const auto place = in->watches.find(number);
@@ -94,7 +98,10 @@ void note_copy(int from, int to) {
 void leave_to_parent() {
   if (chosen(word::inherited)) return;
   const lock held(guard);
-  for (auto& [number, in] : queues()) call(SYS_close, number);
+  for (auto& [number, in] : queues()) {
+    close_children(*in);
+    call(SYS_close, number);
+  }
   queues().clear();
 }
 

@@ -23,33 +23,35 @@ struct setting {
 
 // README.md beside this file has the same as a table, with what was run and what was only read.
 //
-// All of them: kern_event.c, events carry the flags of the change that added them; uipc_socket.c, filt_sowrite, a stream
-// that is not connected reports nothing, which only libkqueue does otherwise (kept).
+// All of them: kern_event.c, events carry the flags of the change that added them; uipc_socket.c,
+// filt_sowrite, a stream that is not connected reports nothing, which only libkqueue does otherwise (kept).
 constexpr setting settings[] = {
-    // Run: kern_event.c, sys_pipe.c, uipc_socket.c, fifo_vnops.c, tty.c of 7.99.34. pipe_close wakes the knotes of the
-    // other end before it sets PIPE_EOF; pipe_kqfilter refuses the filter of a writer whose reader is gone with EBADF;
-    // fifo_kqfilter asks the reading socket for both filters; soo_kqfilter chooses what to look for when a knote is
-    // attached; filt_ttyread knows no end.
+    // Run: kern_event.c, sys_pipe.c, uipc_socket.c, fifo_vnops.c, tty.c of 7.99.34. pipe_close wakes the
+    // knotes of the other end before it sets PIPE_EOF; pipe_kqfilter refuses the filter of a writer whose
+    // reader is gone with EBADF; fifo_kqfilter asks the reading socket for both filters; soo_kqfilter chooses
+    // what to look for when a knote is attached; filt_ttyread knows no end.
     {"netbsd7", "carry,badf,unheard,unwoken,liar,deaf,endless,devices,rotating"},
     // Read: sys_pipe.c 1.165, of 2023, refuses the filters of the other end. The rest as above.
     {"netbsd10", "carry,badf,refused,liar,deaf,endless,devices,rotating"},
     // Read: sys_pipe.c 1.182, of 2026, accepts them and never reports anything.
     {"netbsd11", "carry,badf,silent,liar,deaf,endless,devices,rotating"},
-    // Read: sys_pipe.c, pipe_kqfilter: EPIPE for a writer whose reader is gone, and filters that never fire for a FIFO
-    // that was not opened for that direction. (What pipe(2) makes can be read and written at both ends: not played.)
-    // tty.c, tty_kqops_read_event: EV_EOF of a terminal that is gone. /dev/null has no d_kqfilter: ENODEV.
+    // Read: sys_pipe.c, pipe_kqfilter: EPIPE for a writer whose reader is gone, and filters that never fire
+    // for a FIFO that was not opened for that direction. (What pipe(2) makes can be read and written at both
+    // ends: not played.) tty.c, tty_kqops_read_event: EV_EOF of a terminal that is gone. /dev/null has no
+    // d_kqfilter: ENODEV.
     {"freebsd", "carry,silent,rotating"},
-    // Read: sys_pipe.c, pipe_destroy: the knotes of the closing end, among them the writer's EVFILT_WRITE, are woken
-    // before PIPE_EOF is set; those of the other end's EVFILT_READ see that the peer is gone. uipc_socket.c,
-    // soo_kqfilter: as NetBSD's.
-    {"openbsd", "carry,unheard,unwoken,deaf,devices,rotating"},
-    // Read: sys_pipe.c, pipeclose: the states of both ends are set before their knotes are woken. pipe_kqfilter: EPIPE.
+    // Read: sys_pipe.c, pipe_destroy: the knotes of the closing end, among them the writer's EVFILT_WRITE,
+    // are woken before PIPE_EOF is set; those of the other end's EVFILT_READ see that the peer is gone.
     // uipc_socket.c, soo_kqfilter: as NetBSD's.
+    {"openbsd", "carry,unheard,unwoken,deaf,devices,rotating"},
+    // Read: sys_pipe.c, pipeclose: the states of both ends are set before their knotes are woken.
+    // pipe_kqfilter: EPIPE. uipc_socket.c, sokqfilter: as NetBSD's.
     {"dragonfly", "carry,unheard,deaf,devices,rotating"},
-    // Read: sys_pipe.c, pipe_kqfilter: a writer whose reader is gone is accepted, since the other side may close at any
-    // time; a filter of the other direction reports EV_EOF alone. filt_pipelowwat, filt_soread_common: NOTE_LOWAT, but
-    // not beyond the buffer's size. spec_vnops.c, spec_kqfilter: terminals that the device switch does not mark as
-    // selectable by kqueue, /dev/tty above all, are refused. kern_event.c: a receipt keeps the flags of its change.
+    // Read: sys_pipe.c, pipe_kqfilter: a writer whose reader is gone is accepted, since the other side may
+    // close at any time; a filter of the other direction reports EV_EOF alone. filt_pipelowwat,
+    // filt_soread_common: NOTE_LOWAT, but not beyond the buffer's size. spec_vnops.c, spec_kqfilter:
+    // terminals that the device switch does not mark as selectable by kqueue, /dev/tty above all, are
+    // refused. kern_event.c: a receipt keeps the flags of its change.
     {"macos", "echo,taken,capped,ended,refuses-tty,opnotsupp"},
 };
 

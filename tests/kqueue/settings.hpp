@@ -3,13 +3,14 @@
 
 #include <string_view>
 
-// What the double plays: the environment variable KQUEUE_DOUBLE is a list of words, separated by commas. A word is one
-// behaviour, or the name of a kernel, which stands for several (settings.cpp, which says where each was read).
+// What the double plays: the environment variable KQUEUE_DOUBLE is a list of words, separated by commas. A
+// word is one behaviour, or the name of a kernel, which stands for several (settings.cpp, which says where
+// each was read).
 //
 // Changes and receipts:
 //
-//   kept         filters outlive their descriptor while a duplicate lives, and cannot be removed then, as the epoll under
-//                libkqueue has it; else closing removes them
+//   kept         filters outlive their descriptor while a duplicate lives, and cannot be removed then, as the
+//                epoll under libkqueue has it; else closing removes them
 //   inherited    a child process keeps the queue, as under libkqueue; else its number is free there
 //   echo         receipts and events carry the flags of the change, too
 //   carry        events alone do; without either, a receipt has EV_ERROR alone, and an event what it reports

@@ -18,8 +18,8 @@
 #include <utility>
 #include <vector>
 
-// What the double's queues know. It stands on epoll(7), since poll(2) cannot tell edges, by bare system calls and
-// malloc(3): tests that replace those of the library do not reach it.
+// What the double's queues know. It stands on epoll(7), since poll(2) cannot tell edges, by bare system calls
+// and malloc(3): tests that replace those of the library do not reach it.
 namespace kqueue_double {
 
 // Memory that no test counts.
@@ -56,7 +56,7 @@ inline constexpr filter_type filters[] = {reading, writing, exceptional};
 inline constexpr filter_type filters[] = {reading, writing};
 #endif
 
-enum class kind : std::uint8_t { stream, datagram, pipe, file, device, terminal };
+enum class kind : std::uint8_t { stream, datagram, pipe, file, device, terminal, process };
 enum class end : std::uint8_t { reader, writer, both };
 
 // A knote.
@@ -98,12 +98,19 @@ struct watch {
 
 using node = map<watch>::node_type;
 
+// A process whose end is waited for (EVFILT_PROC), by a pidfd.
+struct child {
+  watch pidfd;
+  struct kevent what;
+};
+
 struct queue {
   int epoll;
   pid_t process;
   map<watch> watches;
   std::list<node, uncounted<node>> kept;  // what cannot be removed from the epoll any more
-  vector<std::uintptr_t> users = {};      // EVFILT_USER: there, and never triggered
+  std::list<child, uncounted<child>> children = {};
+  vector<std::uintptr_t> users = {};  // EVFILT_USER: there, and never triggered
   unsigned calls = 0;
   unsigned turns = 0;
 };
@@ -119,6 +126,7 @@ std::int64_t bytes_in(int number);
 std::int64_t buffer_of(const watch& of);
 
 // changes.cpp
+void close_children(queue& in);
 int tell_epoll(queue& in, watch& of, int operation);
 int forget(queue& in, watch& of, filter_type filter);
 int apply(queue& in, const struct kevent& change);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""Every block of C++ or Python in README.md and examples/README.md is a file that is built, or a run of its lines."""
+"""Every block of C++ or Python in README.md and examples/README.md is a program, or a run of its lines."""
 
 import pathlib
 import re
@@ -23,7 +23,12 @@ def is_in(block, lines):
 failed = False
 for page, places in PLACES.items():
     blocks = re.findall(r"^```(?:cpp|python)\n(.*?)^```$", (root / page).read_text(), re.M | re.S)
-    files = [lines_of(path) for place in places for path in (root / place).iterdir() if path.suffix in (".cpp", ".hpp", ".py")]
+    files = [
+        lines_of(path)
+        for place in places
+        for path in (root / place).iterdir()
+        if path.suffix in (".cpp", ".hpp", ".py")
+    ]
     strangers = [block for block in blocks if not any(is_in(block, lines) for lines in files)]
     for block in strangers:
         print(f"{page}: no program has these lines:\n" + block)

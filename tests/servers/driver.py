@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSL-1.0
 """A server as a program, and its clients, for the tests beside this: PROGRAM [BACKEND] on the command line.
 
-A program of another system runs by the command that the environment's EMULATOR names, such as wine. FAULTS is the
-library that faults.cpp is built into, which is preloaded to make system calls fail.
+A program of another system runs by the command that the environment's EMULATOR names, such as wine.
+FAULTS is the library that faults.cpp is built into, which is preloaded to make system calls fail.
 """
 
 import atexit
@@ -31,9 +31,10 @@ PATIENCE = 20  # seconds until a test gives up; nothing waits for them to pass
 
 @functools.cache
 def wake_emulator():
-    """The first program may bring up services, which keep what it had open: not the pipe that a test reads to its end."""
-    first = subprocess.Popen([*COMMAND, "--port", "0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL)
+    """The first program may bring up services, which keep what it had open: not a pipe that a test reads."""
+    first = subprocess.Popen(
+        [*COMMAND, "--port", "0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     atexit.register(lambda: (first.send_signal(END), first.wait(PATIENCE), first.stdout.close()))
     first.stdout.readline()
 
@@ -46,7 +47,7 @@ def has_sanitizer():
 
 
 def launch(*arguments, limit=None, faults=None, **more):
-    """Starts the program with these arguments, with a limit on its descriptors; `faults` are as in faults.cpp."""
+    """Starts the program with these arguments and a limit on its descriptors; `faults` as in faults.cpp."""
     if EMULATOR:
         wake_emulator()
     # A sanitizer would keep what is freed, and the memory that the tests bound would grow.
@@ -72,7 +73,7 @@ def run(*arguments):
 
 
 def exit_code(process):
-    """Of a process that has ended. One that is still there a second after it ended, on a busy machine, wine's server kills."""
+    """Of a process that has ended. Wine's server kills one that is still there a second later."""
     return 0 if FOR_WINDOWS and process.returncode == -signal.SIGKILL else process.returncode
 
 
@@ -112,7 +113,9 @@ class Server:
 
     def cpu_of(self, pid):
         if not ON_LINUX:
-            return sum(60**i * float(part) for i, part in enumerate(reversed(self.ps("time", pid).split(":"))))
+            return sum(
+                60**i * float(part) for i, part in enumerate(reversed(self.ps("time", pid).split(":")))
+            )
         with open(f"/proc/{pid}/stat") as stat:
             fields = stat.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -138,7 +141,7 @@ class Server:
         return sum(line[0] == "f" and line[1:].isdigit() for line in listed.split())
 
     def sockets(self):
-        """Wine's server holds them: they are told by the port. One that is closed, but not yet gone, has no inode."""
+        """Wine's server holds them: the port tells which. One that is closed but there has no inode."""
         count = 0
         for table in "/proc/net/tcp", "/proc/net/tcp6":
             with open(table) as rows:
@@ -257,9 +260,22 @@ class CommandLine(ServerTest):
             self.assertIn(word, backends)
 
     def test_wrong_usage(self):
-        for arguments in (["--nonsense"], ["--port"], ["--port", "65536"], ["--port", "-1"], ["--port", "12x"],
-                          ["--port", ""], ["--backend", "iocp"], ["stray"], ["-x"], ["--port="], ["--port=65536"],
-                          ["--verbose=yes"], ["--=1"], [""]):
+        for arguments in (
+            ["--nonsense"],
+            ["--port"],
+            ["--port", "65536"],
+            ["--port", "-1"],
+            ["--port", "12x"],
+            ["--port", ""],
+            ["--backend", "iocp"],
+            ["stray"],
+            ["-x"],
+            ["--port="],
+            ["--port=65536"],
+            ["--verbose=yes"],
+            ["--=1"],
+            [""],
+        ):
             code, out, err = run(*arguments)
             self.assertEqual((code, out), (2, ""), arguments)
             self.assertNotEqual(err, "")
@@ -267,8 +283,11 @@ class CommandLine(ServerTest):
 
     def test_start_up_failures_are_one_line(self):
         taken = self.server()
-        for arguments in (["--port", str(taken.address[1])], ["--host", "no.such.host.invalid", "--port", "0"],
-                          ["--host", "203.0.113.1", "--port", "0"]):
+        for arguments in (
+            ["--port", str(taken.address[1])],
+            ["--host", "no.such.host.invalid", "--port", "0"],
+            ["--host", "203.0.113.1", "--port", "0"],
+        ):
             code, out, err = run(*arguments)
             self.assertEqual((code, out), (1, ""), arguments)
             self.assertEqual(err.count("\n"), 1, err)
@@ -302,7 +321,9 @@ class CommandLine(ServerTest):
         self.assertEqual(process.communicate(timeout=PATIENCE)[1], b"")
         self.assertEqual(exit_code(process), 0)
 
-    @unittest.skipIf(FOR_WINDOWS, "wine's server holds the sockets of all programs: none has a limit of its own")
+    @unittest.skipIf(
+        FOR_WINDOWS, "wine's server holds the sockets of all programs: none has a limit of its own"
+    )
     def test_out_of_descriptors_it_pauses_and_goes_on(self):
         server = self.server(limit=14)
         clients = [self.connect(server) for _ in range(20)]
@@ -315,8 +336,19 @@ class CommandLine(ServerTest):
     def test_an_accept_error_that_stays_pauses_accepting(self):
         if not FAULTS:
             self.skipTest("there is no library of faults here")
-        for error in (errno.EPERM, errno.EACCES, errno.EINVAL, errno.EPROTO, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE,
-                      errno.ENFILE, errno.ENOSR, errno.EOPNOTSUPP, errno.EBADF):
+        for error in (
+            errno.EPERM,
+            errno.EACCES,
+            errno.EINVAL,
+            errno.EPROTO,
+            errno.ENOBUFS,
+            errno.ENOMEM,
+            errno.EMFILE,
+            errno.ENFILE,
+            errno.ENOSR,
+            errno.EOPNOTSUPP,
+            errno.EBADF,
+        ):
             with self.subTest(errno.errorcode[error]):
                 began = time.monotonic()
                 server = self.server(faults={"ACCEPT_FAILS": f"{error},3"})
@@ -389,11 +421,15 @@ class CommandLine(ServerTest):
         def timers():
             with open("/proc/net/tcp") as rows:
                 fields = [row.split() for row in list(rows)[1:]]
-            established = [row for row in fields if int(row[1].rpartition(":")[2], 16) == server.address[1] and row[3] == "01"]
+            established = [
+                row
+                for row in fields
+                if int(row[1].rpartition(":")[2], 16) == server.address[1] and row[3] == "01"
+            ]
             return [row[5].partition(":") for row in established]
 
         until(lambda: [kind for kind, _, _ in timers()] == [keepalive])  # not while data is on its way
-        (_, _, when), = timers()
+        ((_, _, when),) = timers()
         self.assertLessEqual(int(when, 16), 60 * os.sysconf("SC_CLK_TCK"))
 
     def test_a_stdout_that_cannot_be_written_is_an_error(self):
@@ -405,7 +441,9 @@ class CommandLine(ServerTest):
             for option in ["--port", "0"], ["--help"]:
                 with self.subTest(redirection, option=option):
                     command = ["sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *option]
-                    done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE)
+                    done = subprocess.run(
+                        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE
+                    )
                     self.assertEqual(done.returncode, 1)
                     self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
                     self.assertIn(b"write to stdout: " + why.encode(), done.stderr)
@@ -429,4 +467,4 @@ class CommandLine(ServerTest):
 
 
 def main():
-    unittest.main(argv=sys.argv[:1] + sys.argv[1 + bool(PROGRAM) + bool(BACKEND):], verbosity=2)
+    unittest.main(argv=sys.argv[:1] + sys.argv[1 + bool(PROGRAM) + bool(BACKEND) :], verbosity=2)

@@ -34,7 +34,9 @@ class Echo(EchoBehaviour, driver.CommandLine):
             self.skipTest(f"{command[0]} is not installed")
         host, port = self.server().address
         command = [part.format(host=host, port=port) for part in command]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as client:
             timer = threading.Timer(PATIENCE, client.kill)
             timer.start()
             client.stdin.write(b"hello\nworld\n")
@@ -52,8 +54,11 @@ class Echo(EchoBehaviour, driver.CommandLine):
             address = probe.getsockname()
         command = [*driver.COMMAND, "--port", str(address[1]), "--backend", driver.BACKEND, "--verbose"]
         closing = "" if driver.FOR_WINDOWS else "0<&- 2>&-"  # without them wine starts no program
-        process = subprocess.Popen(["sh", "-c", f'exec "$@" {closing}', "sh", *command], stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            ["sh", "-c", f'exec "$@" {closing}', "sh", *command],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             deadline = time.monotonic() + PATIENCE
             while True:

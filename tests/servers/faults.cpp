@@ -2,9 +2,9 @@
 
 // Preloaded into a server: makes its calls fail, as the environment says.
 //
-//   ACCEPT_FAILS=ERRNO,COUNT   the first COUNT calls of accept(2) and accept4(2) for which a connection waits fail
+//   ACCEPT_FAILS=ERRNO,COUNT   the first COUNT calls of accept(2) for which a connection waits fail
 //                              with ERRNO, and the connection waits on
-//   NEW_FAILS=N,COUNT          of the calls of operator new after the first connection was accepted, COUNT fail from
+//   NEW_FAILS=N,COUNT          of the calls of operator new after the first accept(2), COUNT fail from
 //                              the N-th on, each with a word on stderr: "faults: out of memory"
 
 #include <dlfcn.h>

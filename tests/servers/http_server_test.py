@@ -53,16 +53,24 @@ class Http(driver.CommandLine):
     def test_answers(self):
         server = self.server()
         client = self.connect(server)
-        for path, status, kind in (("/", 200, "text/html"), ("/hello", 200, "text/plain"), ("/hello?a=b", 200, "text/plain"),
-                                   ("http://elsewhere/hello", 200, "text/plain"), ("/nothing", 404, "text/plain"),
-                                   ("*", 404, "text/plain"), ("/../../etc/passwd", 404, "text/plain")):
+        for path, status, kind in (
+            ("/", 200, "text/html"),
+            ("/hello", 200, "text/plain"),
+            ("/hello?a=b", 200, "text/plain"),
+            ("http://elsewhere/hello", 200, "text/plain"),
+            ("/nothing", 404, "text/plain"),
+            ("*", 404, "text/plain"),
+            ("/../../etc/passwd", 404, "text/plain"),
+        ):
             client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             answer = Response(client)
             self.assertEqual((answer.status, answer.fields["content-type"]), (status, kind))
             self.assertTrue(answer.fields["date"].endswith(" GMT"))
             client.send(f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             head = Response(client, of_head=True)
-            self.assertEqual((head.status, head.fields["content-length"]), (status, answer.fields["content-length"]))
+            self.assertEqual(
+                (head.status, head.fields["content-length"]), (status, answer.fields["content-length"])
+            )
         client.send(b"POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
         answer = Response(client)
         self.assertEqual((answer.status, answer.fields["allow"]), (405, "GET, HEAD"))
@@ -70,49 +78,76 @@ class Http(driver.CommandLine):
     def test_refused(self):
         server = self.server()
         for status, requests in {
-            400: [b"nonsense\r\n\r\n", b"GET\r\n\r\n", b"GET /hello\r\n\r\n", b"GET  /hello HTTP/1.1\r\nHost: x\r\n\r\n",
-                  b"GET /hello HTTP/1.1 \r\nHost: x\r\n\r\n", b"GET /hello http/1.1\r\nHost: x\r\n\r\n",
-                  b"GET /hello HTTP/11\r\nHost: x\r\n\r\n", b"G\xe4T /hello HTTP/1.1\r\nHost: x\r\n\r\n",
-                  b"GET /h\x00llo HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /hello HTTP/1.1\r\n\r\n",
-                  b"GET /hello HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", b"GET /hello HTTP/1.1\r\nHost : x\r\n\r\n",
-                  b"GET /hello HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n", b"GET /hello HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n",
-                  b"GET /hello HTTP/1.1\r\nHost: x\r\nA: b\nB: c\r\n\r\n", b"GET /hello HTTP/1.1\r\nHost: x\r\n: c\r\n\r\n",
-                  b"GET /hello HTTP/1.1\r\nHost: x\r\nA: b\rB: c\r\n\r\n", b"GET /hello HTTP/1.1\nHost: x\r\n\r\n",
-                  b"GET /hello HTTP/1.1\r\nHost: x\r\nA: b\x00\r\n\r\n", b"\r\n\r\n\r\n",
-                  b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-                  b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n",
-                  b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1,1\r\n\r\n",
-                  b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n\r\n",
-                  b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
-                  b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
-                  b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"],
+            400: [
+                b"nonsense\r\n\r\n",
+                b"GET\r\n\r\n",
+                b"GET /hello\r\n\r\n",
+                b"GET  /hello HTTP/1.1\r\nHost: x\r\n\r\n",
+                b"GET /hello HTTP/1.1 \r\nHost: x\r\n\r\n",
+                b"GET /hello http/1.1\r\nHost: x\r\n\r\n",
+                b"GET /hello HTTP/11\r\nHost: x\r\n\r\n",
+                b"G\xe4T /hello HTTP/1.1\r\nHost: x\r\n\r\n",
+                b"GET /h\x00llo HTTP/1.1\r\nHost: x\r\n\r\n",
+                b"GET /hello HTTP/1.1\r\n\r\n",
+                b"GET /hello HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+                b"GET /hello HTTP/1.1\r\nHost : x\r\n\r\n",
+                b"GET /hello HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+                b"GET /hello HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n",
+                b"GET /hello HTTP/1.1\r\nHost: x\r\nA: b\nB: c\r\n\r\n",
+                b"GET /hello HTTP/1.1\r\nHost: x\r\n: c\r\n\r\n",
+                b"GET /hello HTTP/1.1\r\nHost: x\r\nA: b\rB: c\r\n\r\n",
+                b"GET /hello HTTP/1.1\nHost: x\r\n\r\n",
+                b"GET /hello HTTP/1.1\r\nHost: x\r\nA: b\x00\r\n\r\n",
+                b"\r\n\r\n\r\n",
+                b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+                b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n",
+                b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1,1\r\n\r\n",
+                b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n\r\n",
+                b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+                b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+                b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            ],
             413: [b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n"],
             414: [b"GET /" + b"a" * 8192],
             417: [b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"],
-            431: [b"GET /hello HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 8192, b"GET /hello HTTP/1.1\r\n" + b"A: b\r\n" * 2000],
+            431: [
+                b"GET /hello HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 8192,
+                b"GET /hello HTTP/1.1\r\n" + b"A: b\r\n" * 2000,
+            ],
             501: [b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
             505: [b"GET /hello HTTP/2.0\r\nHost: x\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
         }.items():
             for request in requests:
                 with self.subTest(request[:100]):
                     self.assertEqual(self.ask(server, request), (status, "close"))
-        self.assertEqual(self.ask(server, b"GET /hello HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 8100 + b"\r\n\r\n"),
-                         (200, "keep-alive"))
+        self.assertEqual(
+            self.ask(server, b"GET /hello HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 8100 + b"\r\n\r\n"),
+            (200, "keep-alive"),
+        )
 
     def test_who_closes(self):
         server = self.server()
-        for version, fields, connection in (("1.1", "", "keep-alive"), ("1.1", "Connection: close\r\n", "close"),
-                                            ("1.1", "connection: TE , CLOSE\r\n", "close"),
-                                            ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", "close"),
-                                            ("1.1", "Connection: closed\r\n", "keep-alive"), ("1.0", "", "close"),
-                                            ("1.0", "Connection: Keep-Alive\r\n", "keep-alive")):
+        for version, fields, connection in (
+            ("1.1", "", "keep-alive"),
+            ("1.1", "Connection: close\r\n", "close"),
+            ("1.1", "connection: TE , CLOSE\r\n", "close"),
+            ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", "close"),
+            ("1.1", "Connection: closed\r\n", "keep-alive"),
+            ("1.0", "", "close"),
+            ("1.0", "Connection: Keep-Alive\r\n", "keep-alive"),
+        ):
             with self.subTest(version, fields=fields):
                 request = f"GET /hello HTTP/{version}\r\nHost: x\r\n{fields}\r\n"
                 self.assertEqual(self.ask(server, request.encode()), (200, connection))
 
     def test_pipelined_requests_are_answered_in_order(self):
         client = self.connect(self.server())
-        kinds = (GET, 200), (b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404), (LARGE, 200), (b"\r\n" + GET, 200)
+        kinds = (
+            (GET, 200),
+            (b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+            (LARGE, 200),
+            (b"\r\n" + GET, 200),
+        )
         client.send(b"".join(request for request, _ in kinds) * 20)
         for _ in range(20):
             for _, status in kinds:
@@ -179,7 +214,9 @@ class Http(driver.CommandLine):
             self.assertEqual(client.rest(), b"")
         self.assertEqual(idle.rest(), b"")
         self.assertGreater(time.monotonic() - began, 4.9)
-        driver.until(lambda: server.descriptors() == open_before)  # the one that does not read is gone as well
+        driver.until(
+            lambda: server.descriptors() == open_before
+        )  # the one that does not read is gone as well
         self.assertGreater(time.monotonic() - began, 9.9)
         for client in clients:
             client.close()
@@ -258,7 +295,12 @@ class Http(driver.CommandLine):
     def test_pythons_client(self):
         host, port = self.server().address
         connection = http.client.HTTPConnection(host, port, timeout=PATIENCE)
-        for method, path, status in ("GET", "/hello", 200), ("HEAD", "/megabyte", 200), ("GET", "/nothing", 404), ("POST", "/", 405):
+        for method, path, status in (
+            ("GET", "/hello", 200),
+            ("HEAD", "/megabyte", 200),
+            ("GET", "/nothing", 404),
+            ("POST", "/", 405),
+        ):
             connection.request(method, path, b"a body" if method == "POST" else None)
             with connection.getresponse() as response:
                 response.read()
@@ -270,8 +312,11 @@ class Http(driver.CommandLine):
             self.skipTest("curl is not installed")
         host, port = self.server().address
         url = f"http://{host}:{port}"
-        got = subprocess.run(["curl", "-sS", "-m", str(PATIENCE), f"{url}/hello", f"{url}/megabyte", f"{url}/hello"],
-                             capture_output=True, check=True)
+        got = subprocess.run(
+            ["curl", "-sS", "-m", str(PATIENCE), f"{url}/hello", f"{url}/megabyte", f"{url}/hello"],
+            capture_output=True,
+            check=True,
+        )
         self.assertEqual((len(got.stdout), got.stderr), (2 * len(HELLO) + (1 << 20), b""))
 
     def test_verbose(self):

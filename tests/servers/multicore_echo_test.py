@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""The echo server with a thread for each core, driven by real clients: multicore_echo_test.py PROGRAM BACKEND"""
+"""The echo server with a thread for each core, and real clients: multicore_echo_test.py PROGRAM BACKEND"""
 
 import collections
 import re
@@ -24,7 +24,9 @@ class Multicore(EchoBehaviour, driver.CommandLine):
         self.assertEqual(code, 0)
         load = collections.Counter(re.findall(r"came to (\d+)", err))
         self.assertEqual((len(load), sum(load.values())), (4, 40))
-        self.assertLessEqual(max(load.values()) - min(load.values()), 4)  # they may come to two threads at a time
+        self.assertLessEqual(
+            max(load.values()) - min(load.values()), 4
+        )  # they may come to two threads at a time
 
     def test_many_clients_at_once_and_the_end_in_the_middle_of_it(self):
         server = self.server("--threads", "4")

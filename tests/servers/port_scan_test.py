@@ -17,8 +17,14 @@ class PortScan(unittest.TestCase):
         return listening
 
     def scan(self, first, last, before=None, stdout=subprocess.PIPE):
-        done = subprocess.run([*driver.COMMAND, str(first), str(last)], stdout=stdout, stderr=subprocess.PIPE, text=True,
-                              timeout=6 * driver.PATIENCE, preexec_fn=before)
+        done = subprocess.run(
+            [*driver.COMMAND, str(first), str(last)],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=6 * driver.PATIENCE,
+            preexec_fn=before,
+        )
         return done.returncode, sorted(int(line) for line in (done.stdout or "").split()), done.stderr
 
     def test_the_open_ones_are_printed(self):

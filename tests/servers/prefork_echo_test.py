@@ -13,9 +13,13 @@ from echo_behaviour import EchoBehaviour
 
 class Prefork(driver.Server):
     def children(self):
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], check=True, capture_output=True, text=True).stdout
+        listed = subprocess.run(
+            ["ps", "-A", "-o", "pid=,ppid=,stat="], check=True, capture_output=True, text=True
+        ).stdout
         rows = [line.split() for line in listed.splitlines()]
-        return [int(pid) for pid, parent, state in rows if int(parent) == self.process.pid and state[0] != "Z"]
+        return [
+            int(pid) for pid, parent, state in rows if int(parent) == self.process.pid and state[0] != "Z"
+        ]
 
     def pids(self):
         return [self.process.pid, *self.children()]

@@ -103,7 +103,9 @@ class Proxy(driver.ServerTest):
 
     def test_the_next_address_is_tried(self):
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            addresses = {address[4][0] for address in socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)}
+            addresses = {
+                address[4][0] for address in socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)
+            }
             if len(addresses) < 2:
                 self.skipTest("localhost has one address here")
             command_to("localhost:%d" % listening.getsockname()[1])
@@ -162,6 +164,36 @@ class Proxy(driver.ServerTest):
         go_on.set()
         client.socket.shutdown(socket.SHUT_WR)
         self.assertEqual(client.rest(), b"")
+        self.assertEqual(sum(received), sent)
+
+    def test_a_reset_is_noticed_while_the_other_side_does_not_read(self):
+        if driver.BACKEND not in ("epoll", "kqueue"):
+            self.skipTest("this backend does not report a hang-up by itself")
+        go_on = threading.Event()
+        self.addCleanup(go_on.set)
+        client = self.between(lambda peer: go_on.wait(3 * PATIENCE))
+        client.fill()
+        open_before = self.running.descriptors()
+        self.assert_idle(self.running)
+        client.reset()
+        driver.until(lambda: self.running.descriptors() == open_before - 2)
+
+    def test_half_closed_while_the_other_side_does_not_read(self):
+        go_on = threading.Event()
+        received = []
+
+        def read_later(peer):
+            go_on.wait(PATIENCE)
+            while data := peer.recv(1 << 16):
+                received.append(len(data))
+            peer.sendall(b"all of it")
+
+        client = self.between(read_later)
+        sent = client.fill()
+        client.socket.shutdown(socket.SHUT_WR)
+        self.assert_idle(self.running)
+        go_on.set()
+        self.assertEqual(client.rest(), b"all of it")
         self.assertEqual(sum(received), sent)
 
     def test_a_client_that_does_not_read_stops_the_target(self):

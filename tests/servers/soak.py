@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""Hundreds of clients that talk, stall, flood, reset and vanish at random; and what must hold meanwhile and afterwards.
+"""Hundreds of clients that talk, stall, flood, reset and vanish at random, and what must hold all the while.
 
     soak.py PROGRAM BACKEND echo|chat [--seconds N] [--clients N] [--seed N]
 """
@@ -48,7 +48,7 @@ async def read_all(client):
     return b"".join(parts)
 
 
-# ---- echo ---------------------------------------------------------------------------------------------------------
+# ---- echo --------------------------------------------------------------------------------------------------
 
 
 async def send_in_pieces(client, data):
@@ -86,7 +86,7 @@ async def echo_client(address, until):
         await asyncio.sleep(random.random() * 0.5)
 
 
-# ---- chat ---------------------------------------------------------------------------------------------------------
+# ---- chat --------------------------------------------------------------------------------------------------
 
 
 class Steady:
@@ -118,7 +118,9 @@ class Steady:
 
     def hear(self, line):
         counts["lines"] += 1
-        require(all(byte >= 32 and byte != 127 for byte in line), f"a control character came through: {line!r}")
+        require(
+            all(byte >= 32 and byte != 127 for byte in line), f"a control character came through: {line!r}"
+        )
         name, colon, said = line.decode(errors="replace").partition(": ")
         if line.startswith(b"* ") or not colon or not name.startswith("steady"):
             return
@@ -142,7 +144,9 @@ async def crowd_client(address, until):
                 if manner != "stall":
                     await asyncio.wait_for(loop.sock_recv(client, 1 << 18), 2)
                 if manner == "talk":
-                    await loop.sock_sendall(client, b"/who\r\nhello \x1b[31m there\r\n" if random.random() < 0.1 else b"hello\n")
+                    await loop.sock_sendall(
+                        client, b"/who\r\nhello \x1b[31m there\r\n" if random.random() < 0.1 else b"hello\n"
+                    )
                 if manner == "flood":
                     await asyncio.wait_for(loop.sock_sendall(client, b"/who\n" * 1000), 2)
                 if manner == "long":
@@ -157,7 +161,7 @@ async def crowd_client(address, until):
             client.close()
 
 
-# ---- the whole ----------------------------------------------------------------------------------------------------
+# ---- the whole ---------------------------------------------------------------------------------------------
 
 
 async def echo(server, until):
@@ -170,8 +174,10 @@ async def chat(server, until):
         await one.join(server.address)
     listening = [asyncio.create_task(one.listen()) for one in steady]
     await asyncio.sleep(1)
-    await asyncio.gather(*(one.talk(until) for one in steady),
-                         *(crowd_client(server.address, until) for _ in range(options.clients - STEADY)))
+    await asyncio.gather(
+        *(one.talk(until) for one in steady),
+        *(crowd_client(server.address, until) for _ in range(options.clients - STEADY)),
+    )
     deadline = time.monotonic() + driver.PATIENCE
     for one in steady:
         said = {other.name: other.said for other in steady if other is not one and other.said}
@@ -190,7 +196,9 @@ def calm(server, descriptors):
     deadline = time.monotonic() + driver.PATIENCE
     while server.descriptors() != descriptors and time.monotonic() < deadline:
         time.sleep(0.05)
-    require(server.descriptors() == descriptors, f"{server.descriptors()} descriptors are open, not {descriptors}")
+    require(
+        server.descriptors() == descriptors, f"{server.descriptors()} descriptors are open, not {descriptors}"
+    )
 
 
 def main():
@@ -212,16 +220,21 @@ def main():
         one.close()
     calm(server, descriptors)
     code, errors = server.end()
-    print(f"{options.server} on {driver.BACKEND}, {options.seconds} s, {options.clients} clients:",
-          ", ".join(f"{count} {what}" for what, count in sorted(counts.items())),
-          f"; memory {memory[0] >> 10} KiB after half, {memory[1] >> 10} KiB after all; {used:.2f} s of CPU in 2 s idle")
+    print(
+        f"{options.server} on {driver.BACKEND}, {options.seconds} s, {options.clients} clients:",
+        ", ".join(f"{count} {what}" for what, count in sorted(counts.items())),
+        f"; memory {memory[0] >> 10} KiB after half, {memory[1] >> 10} KiB after all; "
+        f"{used:.2f} s of CPU in 2 s idle",
+    )
     require(memory[1] <= memory[0] * 1.1 + (4 << 20), "memory grows")
     require(used <= 0.02, "an idle server works")
     require((code, errors) == (0, ""), f"it ended with {code} and {errors!r}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("program")
     parser.add_argument("backend")
     parser.add_argument("server", choices=("echo", "chat"))

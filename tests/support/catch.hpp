@@ -29,12 +29,21 @@ struct backend_name {
   static std::string get() {
     if constexpr (requires { Backend::test_name(); })
       return Backend::test_name();
-    else
+    else if constexpr (requires { Backend::name; })
       return std::string(Backend::name);
+    else  // a unit of time, or another std::ratio
+      return std::to_string(Backend::num) + "/" + std::to_string(Backend::den);
   }
 };
 template <template <class> class Wrapper, class Backend>
-struct backend_name<Wrapper<Backend>> : backend_name<Backend> {};
+struct backend_name<Wrapper<Backend>> {
+  static std::string get() {
+    if constexpr (requires { Wrapper<Backend>::test_name(); })
+      return Wrapper<Backend>::test_name();
+    else
+      return backend_name<Backend>::get();
+  }
+};
 
 }  // namespace support
 

@@ -61,6 +61,10 @@ constexpr bool has_priority = [] {
     return Backend::requestable.contains(selectors::event::priority);
   return true;
 }();
+// An event that is not `write`, for a test that requests two where it can.
+template <class Backend>
+constexpr selectors::event priority_or_read =
+    has_priority<Backend> ? selectors::event::priority : selectors::event::read;
 
 // When error, hangup and read_hangup are reported differs between kernels, and these tests know Linux's
 // rules. On the others they compare only what can be requested.

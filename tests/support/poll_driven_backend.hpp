@@ -59,6 +59,7 @@ class poll_driven_backend : public selectors::testing::scripted_backend {
   static short to_poll(selectors::event_mask events) noexcept {
     int bits = 0;
     if (events.contains(selectors::event::read)) bits |= POLLIN | read_hangup;
+    if (events.contains(selectors::event::read_hangup)) bits |= read_hangup;
     if (events.contains(selectors::event::write)) bits |= POLLOUT;
     if (events.contains(selectors::event::priority)) bits |= POLLPRI;
     return static_cast<short>(bits);

@@ -151,13 +151,20 @@ TEST_CASE("closing a descriptor keeps errno and forgets it", "[backends]") {
 #if SELECTORS_HAS_EPOLL
 TEST_CASE("an epoll backend that is gone has closed its descriptor", "[backends]") {
   int number = -1;
+  std::size_t all = 0;
   {
     epoll_backend backend;
     REQUIRE_FALSE(backend.open());
+    CHECK(backend.native_handle() == -1);  // nobody has asked for it
+    CHECK_FALSE(backend.make_front());
     number = backend.native_handle();
     CHECK(support::is_open(number));
+    CHECK_FALSE(backend.reopen());
+    CHECK(backend.native_handle() == number);
+    all = support::open_descriptors().size();
   }
   CHECK_FALSE(support::is_open(number));
+  CHECK(support::open_descriptors().size() + 3 == all);
 }
 
 TEST_CASE("epoll takes no more entries than an int counts the bytes of, twice", "[backends]") {

@@ -8,12 +8,12 @@
 #include <selectors/backend/afd_backend.hpp>
 #include <selectors/selector.hpp>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// A selector over \\Device\\Afd: Windows' scalable backend, in no other header and never the default.
 template <class Data = void>
 using afd_selector = selector<Data, afd_backend>;
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

@@ -19,12 +19,13 @@
 #include <string_view>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
-/// Windows' own epoll, undocumented but what its select is made of: polls of \Device\Afd that answer through a
-/// completion port. The cost of a wait grows with what is ready and what was reported before, whatever is registered;
-/// as many sockets as there is memory. One system call for each reported or modified socket at the next wait, none for
-/// a change. Level and one-shot triggering. It is in no other header, and nobody's default.
+/// The scalable interface of Windows: polls of \Device\Afd that complete through a completion port. It is
+/// undocumented, but Winsock's own select is built on it. The cost of a wait grows with the number of sockets
+/// that are ready or that the previous wait reported, not with the number that is registered, which only
+/// memory limits. A change costs no system call; the next wait makes one for each socket that was reported or
+/// modified. Level and one-shot triggering. Never the default, and not part of the umbrella.
 class afd_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "afd";
@@ -53,20 +54,20 @@ class afd_backend : public detail::ready_list {
     state_.port = ::CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, 1);
     if (state_.port == nullptr)
       return failure::system("CreateIoCompletionPort", detail::afd::errno_of_port());
-    // Who cannot use the device hears of it now.
+    // Opens the device now, so that a failure is reported by `open` and not by the first registration.
     const failure failed = reserve(1, 0, detail::invalid_handle);
     if (failed) close();
     return failed;
   }
 
-  // The port and the devices go on to serve: what they were asked before is nobody's now.
+  // Keeps the port and the devices. Requests that are still pending lose their owner.
   failure reopen() noexcept {
     disown_all();
     return {};
   }
 
-  // The memory of a request is the kernel's until it has answered, and it answers what is cancelled at once. If it
-  // does not, the memory is left to it for ever.
+  // The kernel may write to a request until it has completed it, and it completes a cancelled request at
+  // once. If it does not, the memory of the request is leaked on purpose.
   void close() noexcept {
     if (state_.port == nullptr) return;
     disown_all();
@@ -76,8 +77,8 @@ class afd_backend : public detail::ready_list {
     state_ = {};
   }
 
-  // Between two waits a registration may leave one request with the kernel and take another, being paused and asked for
-  // again, but no more: what is new is started by the wait only.
+  // A registration that is paused and resumed between two waits may own a second request while the kernel
+  // still holds the first; never a third, since only `wait` starts requests.
   failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {
     return ready_.reserve(count, used) ? requests_.reserve(state_.port, 2 * count) : failure::memory();
   }
@@ -102,15 +103,16 @@ class afd_backend : public detail::ready_list {
     return {};
   }
 
-  // A request that is under way is its own thing: it remembers whose it was, and forgets it now.
+  // The request may still be pending in the kernel. It loses its owner, so its completion is ignored.
   bool remove(registration& r) noexcept {
     r.attached = false;
     disown(requests_.at(r.slot));
     return true;
   }
 
-  // What answers came before this call may be over by now: they are asked again, and an answer to that, or one that
-  // comes while this waits, is true. So a wait tells what is ready now, as select does.
+  // Completions from before this call may be stale, so these requests are started again. Only completions of
+  // requests that were started by this call, or that arrive while it waits, are reported: like select, a wait
+  // reports what is ready now.
   int wait(std::chrono::nanoseconds timeout) noexcept {
     detail::countdown time(timeout);
     state_.found = 0;
@@ -140,14 +142,14 @@ class afd_backend : public detail::ready_list {
   struct state {
     HANDLE port = nullptr;
     std::size_t in_flight = 0;
-    std::size_t cancelled = 0;  // of those with an owner, who waits for them to be started anew
+    std::size_t cancelled = 0;  // requests with an owner that are cancelled, to be started again
     std::size_t found = 0;
     std::uint32_t round = 0;
     bool restarted = false;
-    bool is_short = false;  // the system had not the means to start a request
+    bool is_short = false;  // the system lacked the resources to start a request
   };
 
-  // One that the kernel still holds for something else is called back first.
+  // A request that is pending for another interest is cancelled first.
   void start_or_cancel(request& q) noexcept {
     if (!q.in_flight)
       start(q);
@@ -168,12 +170,12 @@ class afd_backend : public detail::ready_list {
       state_.is_short = true;
       requests_.start_later(q);
     } else {
-      report(q, descriptor_closed);  // the number is no socket, or not any more
+      report(q, descriptor_closed);  // the number is not a socket, or no longer one
     }
   }
 
-  // A device would be polled like a socket, and never answer (of wine it is the end). Only one that was opened since can
-  // have the number.
+  // A handle of the device itself would be accepted by the poll and never complete (and it crashes wine). The
+  // number can only be that of a device if one was opened since the number was last found to be a socket.
   static bool is_socket(request& q) noexcept {
     if (q.base == INVALID_SOCKET) return false;
     const std::uint32_t devices = detail::afd::devices.load(std::memory_order_relaxed);
@@ -206,7 +208,7 @@ class afd_backend : public detail::ready_list {
     if (q.owner->interest.mode != trigger::oneshot) requests_.start_later(q);
   }
 
-  // Takes answers out of the port: those that are there, or the first to come.
+  // Takes completions out of the port: those that are there; if there are none, waits for the first.
   bool take(DWORD milliseconds, bool is_fresh) noexcept {
     constexpr ULONG max_answers = 64;
     for (ULONG count = max_answers; count == max_answers; milliseconds = 0) {
@@ -224,7 +226,7 @@ class afd_backend : public detail::ready_list {
     return true;
   }
 
-  // Whether somebody has been waiting for it.
+  // Whether a registration owns the completed request.
   bool is_back(request& q) noexcept {
     q.in_flight = false;
     --state_.in_flight;
@@ -233,7 +235,7 @@ class afd_backend : public detail::ready_list {
     return q.owner != nullptr;
   }
 
-  // It may have been started for something else than what is asked for now.
+  // The request may have been started for another interest than the present one.
   void complete(request& q, bool is_fresh) noexcept {
     const event_bits found = answer_of(q);
     if (found != 0 && (is_fresh || q.round == state_.round || found == descriptor_closed))
@@ -242,8 +244,9 @@ class afd_backend : public detail::ready_list {
     start(q);
   }
 
-  // Outside of a wait, to have one that is free, or (with none wanted) all: an answer for somebody is asked again by
-  // the next wait. Not for ever.
+  // Waits for pending requests to complete, outside of `wait`: until one is free or, if none is wanted, until
+  // all are. A completion that has an owner is started again by the next wait. Gives up after a second: the
+  // kernel completes a cancelled request within microseconds.
   SELECTORS_COLD bool reclaim(std::size_t wanted) noexcept {
     constexpr int max_tries = 20;
     constexpr DWORD pause = 50;
@@ -262,7 +265,7 @@ class afd_backend : public detail::ready_list {
 
   // To the kernel:
   //
-  //   read       RECEIVE | ACCEPT | DISCONNECT   no DISCONNECT without it: half-closed, it would wake a writer for ever
+  //   read       RECEIVE | ACCEPT | DISCONNECT   no DISCONNECT without `read`: it would keep waking a writer
   //   priority   RECEIVE_EXPEDITED
   //   write      SEND
   //   anything   ABORT | CONNECT_FAIL | LOCAL_CLOSE
@@ -295,7 +298,8 @@ class afd_backend : public detail::ready_list {
     return detail::mask_bits::of(found);
   }
 
-  // Nothing of a request that was cancelled: by us, or by the kernel with the thread that started it.
+  // Nothing, if the request was cancelled: by this class, or by the kernel when the thread that started it
+  // ended.
   static event_bits answer_of(const request& q) noexcept {
     if (q.status.status == detail::afd::cancelled) return 0;
     if (q.status.status < 0) return detail::mask_bits::of(event::error);
@@ -306,6 +310,6 @@ class afd_backend : public detail::ready_list {
   detail::afd::request_pool requests_;
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

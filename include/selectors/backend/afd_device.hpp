@@ -15,10 +15,10 @@
 #include <cstdint>
 #include <limits>
 
-// The device behind the sockets of Windows, and the little of the native interface that it takes to talk to it. None
-// of this is in the headers of every compiler, so it is declared here, under names of our own; ntdll, which every
-// process has loaded, need not be linked.
-namespace selectors::detail::afd {
+// The device behind the sockets of Windows, and the part of the native interface that it takes to use it. Not
+// every compiler's headers declare these, so they are declared here under names of the library's own. They
+// are looked up in ntdll, which every process has loaded, so that it need not be linked.
+namespace SELECTORS_NAMESPACE::detail::afd {
 
 using nt_status = LONG;
 inline constexpr nt_status pending = 0x103;
@@ -48,7 +48,7 @@ struct nt_name {
   void* quality;
 };
 
-// AFD_POLL_INFO, of one socket: in it goes what is asked, and out of it comes what was found.
+// AFD_POLL_INFO for one socket: the request, and in the same memory its result.
 struct poll_info {
   std::int64_t timeout;
   ULONG count;
@@ -58,19 +58,19 @@ struct poll_info {
   nt_status status;
 };
 
-// What a poll asks for and answers: the AFD_POLL_… bits.
+// The events of a poll, requested and reported: the AFD_POLL_… bits.
 enum : ULONG {
   receive = 0x01,
   receive_expedited = 0x02,
   send = 0x04,
-  disconnect = 0x08,  // the peer has ended its side
+  disconnect = 0x08,  // the peer has shut down its sending side
   abort = 0x10,       // the connection is broken
   local_close = 0x20,
   accept = 0x80,
   connect_fail = 0x100
 };
 
-// The calls of ntdll. They are variables, so that a test can take their place.
+// Functions of ntdll. They are variables, so that a test can replace them.
 struct nt_calls {
   using create_file = nt_status(NTAPI*)(HANDLE*, ULONG access, const nt_name*, io_status*,
                                         std::int64_t* allocation, ULONG attributes, ULONG share,
@@ -102,7 +102,7 @@ inline failure find_calls() noexcept {
   return found ? failure() : failure::system("GetProcAddress", ENOSYS);
 }
 
-// Whether a status means that the system is short of something, now.
+// Whether a status means that the system is short of memory or quota at the moment.
 constexpr bool is_shortage(nt_status status) noexcept {
   switch (static_cast<std::uint32_t>(status)) {
     case 0xc0000017:  // STATUS_NO_MEMORY
@@ -124,7 +124,7 @@ constexpr int errno_of(nt_status status) noexcept {
   }
 }
 
-// The errno of what GetLastError tells of a completion port.
+// GetLastError after a call for a completion port, as an errno.
 inline int errno_of_port() noexcept {
   switch (::GetLastError()) {
     case ERROR_TOO_MANY_OPEN_FILES: return EMFILE;
@@ -134,11 +134,11 @@ inline int errno_of_port() noexcept {
   }
 }
 
-// How many devices this process has opened. The number of a closed socket may be one of theirs next.
+// How many devices this process has opened. A device may be given the number of a socket that was closed.
 inline constinit std::atomic<std::uint32_t> devices{1};
 
-// Opened by any name below \Device\Afd, and without the attributes that would make a socket of it, it is a handle to
-// the device itself. Its completions go to the port.
+// Opening any name below \Device\Afd, without the extended attributes that would create a socket, yields a
+// handle of the device itself. Its completions are queued to the port.
 inline failure open_device(HANDLE port, HANDLE& device) noexcept {
   static constexpr wchar_t text[] = L"\\Device\\Afd\\Selectors";
   const nt_string name{sizeof text - sizeof(wchar_t), sizeof text, text};
@@ -156,14 +156,15 @@ inline failure open_device(HANDLE port, HANDLE& device) noexcept {
     ::CloseHandle(opened);
     return failure::system("CreateIoCompletionPort", reason);
   }
-  // Nobody waits for the handle itself; if it cannot be had, that costs time only.
+  // The handle itself is never waited for, so it need not be signalled; a failure only costs time.
   ::SetFileCompletionNotificationModes(opened, FILE_SKIP_SET_EVENT_ON_HANDLE);
   device = opened;
   return {};
 }
 
-// Asks to be told, by the port, when any of the events is there; at once if one is already. Both structs are the
-// kernel's, and stay where they are, until its answer has come out of the port; that names `context`.
+// Requests a completion on the port as soon as one of the events occurs, immediately if one is present. The
+// kernel uses both structs until the completion has been taken from the port, so they must not move. The
+// completion carries `context`.
 inline nt_status start_poll(HANDLE device, SOCKET socket, ULONG events, poll_info& info, io_status& status,
                             void* context) noexcept {
   constexpr ULONG ioctl_afd_poll = 0x12024;
@@ -173,15 +174,15 @@ inline nt_status start_poll(HANDLE device, SOCKET socket, ULONG events, poll_inf
       device, nullptr, nullptr, context, &status, ioctl_afd_poll, &info, sizeof info, &info, sizeof info);
 }
 
-// Its answer comes sooner then, and all the same. That there is nothing to cancel means that it is under way.
+// A cancelled poll still completes, soon. If there is nothing to cancel, its completion is already queued.
 inline void cancel_poll(HANDLE device, io_status& which) noexcept {
   io_status how{};
   (void)calls.cancel.load(std::memory_order_relaxed)(device, &which, &how);
 }
 
-// The socket that the device knows: layered service providers (firewalls, filters) may have put theirs in front of it.
-// A number that is no socket has none. SIO_BASE_HANDLE is for all layers to pass through; some do not, but
-// answer for which socket they poll or select, which is one layer further down.
+// Finds the socket that the device knows: layered service providers (firewalls, filters) may put sockets of
+// their own in front of it. Fails for a number that is not a socket. Every layer should pass SIO_BASE_HANDLE
+// on; some do not, but they do report which socket they select or poll, which is one layer further down.
 inline failure find_base_socket(SOCKET socket, SOCKET& base) noexcept {
   constexpr DWORD sio_base_handle = 0x48000022;
   constexpr DWORD of_next_layer[] = {0x4800001c, 0x4800001d,
@@ -211,6 +212,6 @@ inline failure find_base_socket(SOCKET socket, SOCKET& base) noexcept {
   return {};
 }
 
-}  // namespace selectors::detail::afd
+}  // namespace SELECTORS_NAMESPACE::detail::afd
 
 #endif

@@ -15,26 +15,26 @@
 #include <new>
 #include <utility>
 
-namespace selectors::detail::afd {
+namespace SELECTORS_NAMESPACE::detail::afd {
 
-// One poll of one socket. It stays where it is, and its own, from when it is started until its answer has come back.
+// One poll of one socket. It is neither moved nor reused between its start and its completion.
 struct request {
   io_status status;
   poll_info info;
-  registration* owner;  // null: nobody's, or nobody's any more
+  registration* owner;  // null if it has none, or has lost it
   SOCKET base;
-  ULONG asked;         // of the kernel; the answer takes the queue_index of the question
-  std::uint32_t slot;  // its own number
-  std::uint32_t
-      queue_index;  // of the unstarted: its queue_index among them, plus one; of a free one: the next free slot, plus one
-  std::uint32_t round;    // of the wait that started it
-  std::uint32_t devices;  // that there were when its number was a socket
+  ULONG asked;         // the requested events; `info` has the reported ones afterwards
+  std::uint32_t slot;  // its index in the pool
+  // Unstarted: its index in the queue, plus one. Free: the slot of the next free one, plus one.
+  std::uint32_t queue_index;
+  std::uint32_t round;    // the wait that started it
+  std::uint32_t devices;  // the count of devices when its number was last found to be a socket
   bool in_flight;
   bool cancelled;
 };
 
-// The requests of a backend, and which of them are free, and which are to be started by the next wait. They lie in blocks,
-// each with a device of its own.
+// The requests of a backend, with a list of those that are free and a queue of those that the next wait
+// starts. They are allocated in blocks, each with a handle of the device.
 class request_pool {
  public:
   request_pool() noexcept = default;
@@ -51,7 +51,7 @@ class request_pool {
     for (std::size_t i = 0; i != blocks_.capacity(); ++i) delete blocks_[i];
   }
 
-  // At least `count` requests, of devices that answer to the port.
+  // Makes sure that there are at least `count` requests, completing through the port.
   failure reserve(HANDLE port, std::size_t count) noexcept {
     while (used_ * block::size < count) {
       if (const failure failed = add_block(port)) return failed;
@@ -59,7 +59,7 @@ class request_pool {
     return {};
   }
 
-  // Closes the devices. If the kernel holds requests still, their memory is left to it for ever.
+  // Closes the devices. If the kernel still holds requests, their memory is leaked on purpose.
   void close(bool is_held) noexcept {
     for (std::size_t i = 0; i != used_; ++i) {
       ::CloseHandle(blocks_[i]->device);
@@ -95,7 +95,7 @@ class request_pool {
     q.queue_index = static_cast<std::uint32_t>(unstarted_);
   }
 
-  // The last one takes the queue_index.
+  // Swap-remove: the last one in the queue takes its place.
   void start_never(request& q) noexcept {
     if (q.queue_index == 0) return;
     const std::uint32_t last = queue_[--unstarted_];
@@ -104,8 +104,8 @@ class request_pool {
     q.queue_index = 0;
   }
 
-  // Calls `start(request)` for each that is unstarted. Those that it puts off until the next time queue up in the places
-  // behind.
+  // Calls `start(request)` for each unstarted request. Those that `start` postpones are queued again, for the
+  // next wait.
   template <class Start>
   void start_all(Start start) noexcept {
     const std::size_t count = std::exchange(unstarted_, 0);
@@ -117,7 +117,8 @@ class request_pool {
   }
 
  private:
-  // Requests of one device. To find the one to cancel, the kernel searches those of a device: so they are few.
+  // Requests of one device handle. To cancel one, the kernel searches all requests of the handle, so a handle
+  // has few.
   struct block {
     static constexpr std::size_t size = 32;
     HANDLE device;
@@ -127,7 +128,7 @@ class request_pool {
   SELECTORS_COLD failure add_block(HANDLE port) noexcept {
     const std::size_t first = used_ * block::size;
     if (!blocks_.reserve(used_ + 1) || !queue_.reserve(first + block::size)) return failure::memory();
-    block*& added = blocks_[used_];  // from before it was closed, or null
+    block*& added = blocks_[used_];  // reused if there was one before `close`, else null
     if (added == nullptr) added = new (std::nothrow) block;
     if (added == nullptr) return failure::memory();
     *added = {};
@@ -140,13 +141,13 @@ class request_pool {
     return {};
   }
 
-  std::size_t used_ = 0;    // of the blocks
+  std::size_t used_ = 0;    // blocks in use
   std::uint32_t free_ = 0;  // the first free slot, plus one
   std::size_t unstarted_ = 0;
   buffer<block*> blocks_;
-  buffer<std::uint32_t> queue_;  // slots of the unstarted, in no order
+  buffer<std::uint32_t> queue_;  // slots of unstarted requests, in no order
 };
 
-}  // namespace selectors::detail::afd
+}  // namespace SELECTORS_NAMESPACE::detail::afd
 
 #endif

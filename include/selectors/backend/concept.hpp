@@ -5,6 +5,7 @@
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/registration.hpp>
+#include <selectors/version.hpp>
 
 #include <chrono>
 #include <concepts>
@@ -12,7 +13,7 @@
 #include <string_view>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// One kernel interface. It knows nothing of keys and data, allocates in `reserve` only, and never throws. A
 /// selector calls it from one thread at a time. A default-constructed or moved-from backend is closed.
@@ -119,4 +120,4 @@ concept interest_for =
     detail::is_interest<Interest> &&
     supports<Backend, detail::as_interest_t<Interest>::mode, detail::as_interest_t<Interest>::is_exclusive>;
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE

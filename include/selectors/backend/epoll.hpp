@@ -23,7 +23,7 @@
 #include <string_view>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 /// Linux's epoll(7): the cost of a wait grows with what is ready, whatever is registered. One system call for
 /// each change. Level, edge and one-shot triggering; exclusive wake-ups.
@@ -69,6 +69,17 @@ class epoll_backend {
     return {};
   }
 
+  // As `reopen` in the process of the selector, but the old objects are closed first; fails without any.
+  failure replace() noexcept {
+    front_.remove(main_.descriptor.get());
+    restart({});
+    detail::owned_descriptor fresh;
+    if (const failure failed = detail::make_epoll(fresh)) return failed;
+    if (const failure failed = front_.add(fresh.get())) return failed;
+    restart(std::move(fresh));
+    return {};
+  }
+
   void close() noexcept {
     front_.close();
     restart({});
@@ -102,7 +113,7 @@ class epoll_backend {
   }
 
   // ENOENT: the number means another file by now. What the kernel may have kept of the old one is leaked.
-  failure modify(registration& r, any_interest was) noexcept {
+  failure modify(registration& r, const any_interest& was) noexcept {
     if (r.interest.exclusive || was.exclusive) [[unlikely]]
       return modify_exclusive(r, was);
     const int error = control(object_of(r), EPOLL_CTL_MOD, r);
@@ -110,7 +121,7 @@ class epoll_backend {
       return {};
     return error == ENOENT ? follow(r) : failure::system("epoll_ctl", error);
   }
-  failure rewatch(registration& r, any_interest was) noexcept { return modify(r, was); }
+  failure rewatch(registration& r, const any_interest& was) noexcept { return modify(r, was); }
 
   // EBADF and ENOENT: the descriptor was closed, and the kernel may or may not still watch what a duplicate
   // keeps open. Of an aliased registration it may have removed the other one.
@@ -183,8 +194,8 @@ class epoll_backend {
   }
 
   // Looks through the first `found` entries: drops ghosts, adds what the old and the young object found, and
-  // makes one entry of two of an aliased registration. Returns how many are left; calls `on_stale` for each of
-  // the others.
+  // makes one entry of two of an aliased registration. Returns how many are left; calls `on_stale` for each
+  // of the others.
   template <class Callback>
   int drop_leaked(int found, Callback on_stale) noexcept;
 
@@ -205,7 +216,7 @@ class epoll_backend {
   //   exclusive    EPOLLEXCLUSIVE
   //   nothing      not watched at all: EPOLLERR and EPOLLHUP come unasked
   //
-  static std::uint32_t to_kernel(any_interest what) noexcept {
+  static std::uint32_t to_kernel(const any_interest& what) noexcept {
     std::uint32_t bits = detail::mask_bits::of(what.events) & detail::read_write_priority;
     if (what.events.contains(event::read_hangup)) bits |= EPOLLRDHUP;
     if (what.events.contains(event::read) && !what.exclusive) bits |= EPOLLRDHUP;
@@ -376,8 +387,8 @@ inline bool epoll_backend::part_with_old() noexcept {
   return true;
 }
 
-// Its keys move into the old object, but for those that would be aliased there; so do the old object's aliased
-// keys into the fresh young one.
+// Its keys move into the old object, but for those that would be aliased there; so do the old object's
+// aliased keys into the fresh young one.
 template <class ForEach>
 bool epoll_backend::renew_young(ForEach for_each) noexcept {
   detail::epoll_object fresh;
@@ -409,6 +420,6 @@ bool epoll_backend::renew_young(ForEach for_each) noexcept {
   return true;
 }
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

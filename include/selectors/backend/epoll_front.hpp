@@ -8,6 +8,7 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/os/owned_descriptor.hpp>
+#include <selectors/os/posix.hpp>
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -18,13 +19,13 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // A close-on-exec epoll(7) object. epoll_create1(2) is Linux 2.6.27's; a sandbox may know the older call
 // alone.
 inline failure make_epoll(owned_descriptor& made) noexcept {
   int fresh = ::epoll_create1(EPOLL_CLOEXEC);
-  if (fresh < 0 && (errno == ENOSYS || errno == EPERM || errno == EACCES)) {
+  if (fresh < 0 && is_forbidden_call(errno)) {
     fresh = ::epoll_create(1);
     if (fresh >= 0) ::fcntl(fresh, F_SETFD, FD_CLOEXEC);
   }
@@ -87,12 +88,17 @@ class epoll_front {
 
   // Watches `fresh` from now on. On failure it watches what it did.
   failure exchange(int inner, int fresh) noexcept {
-    if (!front_) return {};
-    if (const int error = nest_epoll(EPOLL_CTL_ADD, get(), fresh, 0, nullptr))
-      return failure::system("epoll_ctl", error);
-    // Not by closing it: a child process may have it open.
-    (void)nest_epoll(EPOLL_CTL_DEL, get(), inner, 0, nullptr);
+    if (const failure failed = add(fresh)) return failed;
+    remove(inner);
     return {};
+  }
+  failure add(int inner) noexcept {
+    const int error = front_ ? nest_epoll(EPOLL_CTL_ADD, get(), inner, 0, nullptr) : 0;
+    return error == 0 ? failure() : failure::system("epoll_ctl", error);
+  }
+  // Before it is closed: a child process may have it open, and then closing it removes nothing.
+  void remove(int inner) noexcept {
+    if (front_) (void)nest_epoll(EPOLL_CTL_DEL, get(), inner, 0, nullptr);
   }
 
   // Readable or not, beside what the inner object says. One system call for a change.
@@ -128,6 +134,6 @@ class epoll_front {
   bool is_ready_ = false;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

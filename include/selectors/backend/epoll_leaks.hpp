@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // A set of descriptor numbers, as bits.
 class number_set {
@@ -81,6 +81,6 @@ struct epoll_object {
   }
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -6,6 +6,7 @@
 #if SELECTORS_HAS_EPOLL
 
 #include <selectors/detail/relaxed_atomic.hpp>
+#include <selectors/os/posix.hpp>
 
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -18,7 +19,7 @@
 #include <limits>
 
 // A wait of epoll(7) for a time, in nanoseconds where the kernel has them.
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 #if defined(SYS_epoll_pwait2)
 inline constexpr long epoll_pwait2_number = SYS_epoll_pwait2;
@@ -28,10 +29,6 @@ inline constexpr long epoll_pwait2_number = 441;  // on every architecture whose
 
 // epoll_pwait2(2) is Linux 5.11's: old kernels answer ENOSYS, sandboxes one of the others.
 inline constinit relaxed_atomic<bool> has_epoll_pwait2{SELECTORS_USES_EPOLL_PWAIT2 != 0};
-
-constexpr bool is_forbidden_call(int error) noexcept {
-  return error == ENOSYS || error == EPERM || error == EACCES || error == EOPNOTSUPP;
-}
 
 inline int epoll_wait_for_milliseconds(int epoll, epoll_event* found, int room, std::int64_t left) noexcept {
   for (;;) {
@@ -59,6 +56,6 @@ SELECTORS_COLD inline int epoll_wait_for(int epoll, epoll_event* found, int room
                                      std::chrono::ceil<std::chrono::milliseconds>(timeout).count());
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

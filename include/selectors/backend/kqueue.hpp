@@ -30,24 +30,25 @@
 #include <cstddef>
 #include <string_view>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
-/// kqueue(2) of macOS and the BSDs: the cost of a wait grows with what is ready, whatever is registered. One system
-/// call for each change, and fstat(2) for a new handle. Level, edge and one-shot triggering. `read_hangup` can be
-/// requested by itself.
+/// kqueue(2) of macOS and the BSDs: the cost of a wait grows with what is ready, whatever is registered. One
+/// system call for each change, and fstat(2) for a new handle. Level, edge and one-shot triggering.
+/// `read_hangup` can be requested by itself.
 ///
-/// `priority` is a socket's out-of-band data, where the kernel has a filter for it (EVFILT_EXCEPT: macOS, OpenBSD,
-/// DragonFly); elsewhere it is errc::invalid_events. Requested alone, it reports no hangup but on macOS. The kernel
-/// forgets a descriptor that is closed, and says nothing of it.
+/// `priority` is a socket's out-of-band data, where the kernel has a filter for it (EVFILT_EXCEPT: macOS,
+/// OpenBSD, DragonFly); elsewhere it is errc::invalid_events. Requested alone, it reports a hangup on macOS
+/// only. The kernel forgets a closed descriptor without reporting it.
 ///
-/// What a kqueue refuses (macOS: /dev/tty) or reports wrongly (NetBSD: FIFOs) is watched by select(2) beside it, and
-/// while there is any of that, each wait is two system calls. select(2) knows no edges: a terminal that the kqueue
-/// refuses can be registered level-triggered or one-shot only; as an edge it fails with kevent(2)'s EINVAL.
+/// Descriptors that a kqueue refuses (macOS: /dev/tty) or reports wrongly (NetBSD: FIFOs) are watched by
+/// select(2) beside the queue; while there are any, each wait costs two system calls. select(2) has no edges,
+/// so a terminal that the kqueue refuses can be registered level-triggered or one-shot only; edge-triggered,
+/// it fails with kevent(2)'s EINVAL.
 class kqueue_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "kqueue";
   static constexpr const char* wait_call = "kevent";
-  // Of two filters with EV_ONESHOT each would fire for itself.
+  // With EV_ONESHOT, each of a handle's two filters would fire once.
   static constexpr bool disarms_oneshot = false;
   static constexpr bool refuses_closed = true;
   static constexpr bool has_native_handle = true;
@@ -57,7 +58,7 @@ class kqueue_backend : public detail::ready_list {
   static bool is_open(native_handle_type handle) noexcept { return detail::is_open_descriptor(handle); }
 
   failure open() noexcept {
-    // With no room kevent(2) does not wait, and a selector with nothing registered still does.
+    // kevent(2) returns at once if nevents is 0, and a selector with nothing registered must still wait.
     if (!events_.reserve(1, 0)) return failure::memory();
     return kqueue_.open();
   }
@@ -73,7 +74,9 @@ class kqueue_backend : public detail::ready_list {
   native_handle_type native_handle() const noexcept { return kqueue_.get(); }
 
   failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
-    if (!aside_.has_room(handle) && is_open(handle))
+    // Reserved now so that nothing is allocated later. Not for high numbers, which need much memory:
+    // descriptors that are watched aside are rare.
+    if (handle <= highest_prepared && !aside_.has_room(handle) && is_open(handle))
       if (const failure failed = aside_.reserve(handle, native_handle())) return failed;
     const bool fits = count <= slot::most_entries && events_.reserve(count * filters_a_handle, 0) &&
                       ready_.reserve(count, used) &&
@@ -81,8 +84,8 @@ class kqueue_backend : public detail::ready_list {
     return fits ? failure() : failure::memory();
   }
 
-  // Files are always ready, as poll(2) says; to the filters of kqueue(2) they are not, or not supported. A number that
-  // was closed may be that of the queue itself by now, which would wake it forever.
+  // Files are always ready, as poll(2) says; to the filters of kqueue(2) they are not, or not supported. The
+  // number of a closed descriptor may be that of the queue itself by now, which would wake it forever.
   failure add(registration& r) noexcept {
     if (r.handle == native_handle()) return failure::system("kevent", EINVAL);
     struct stat about{};
@@ -93,7 +96,9 @@ class kqueue_backend : public detail::ready_list {
     r.always_ready =
         S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode) || wanted == 0;
     if (r.always_ready) return {};
-    if (const failure failed = aside_.reserve(r.handle, native_handle())) return failed;
+    if (SELECTORS_KQUEUE_MISSES_FIFO_END && slot::is_pipe(r) && about.st_dev != 0 &&
+        r.interest.mode != trigger::edge)
+      return put_aside(r, 0, false);
 
     detail::kqueue_changes changes(r);
     if (!SELECTORS_HAS_KERNEL_KQUEUE) forget(r);
@@ -110,22 +115,23 @@ class kqueue_backend : public detail::ready_list {
     return refused;
   }
 
-  // All filters are added anew: what is added reports what is ready already, EV_CLEAR is given to a filter once, when it
-  // is added, and the number may mean something else by now: the kernel dropped the filters of what was closed.
+  // All filters are removed and added again: an added filter reports existing readiness, EV_CLEAR takes
+  // effect only when a filter is added, and the number may mean another file by now, since the kernel dropped
+  // the filters of a closed one.
   failure modify(registration& r, any_interest was) noexcept {
-    if ((r.slot & slot::is_aside) != 0) return rewatch(r, was);
+    if ((r.slot & slot::is_aside) != 0) return add_instead(r, was);
     const event_bits watched = slot::watched(r);
     const event_bits wanted = filters_for(r);
     detail::kqueue_changes changes(r);
     changes.remove(watched);
     watch_for(changes, wanted, r.interest);
     changes.submit(native_handle());
-    if (SELECTORS_HAS_KERNEL_KQUEUE && changes.have_lost()) return rewatch(r, was);
+    if (SELECTORS_HAS_KERNEL_KQUEUE && changes.have_lost()) return add_instead(r, was);
     const event_bits now = (watched & ~changes.removed()) | changes.added();
     const failure refused = settle(r, changes, now);
     if (!refused) {
       if (wanted != 0) return {};
-      r.attached = false;  // no socket, and only `priority`: it has none
+      r.attached = false;  // not a socket, and `priority` alone: no filter reports that
       r.always_ready = true;
       return {};
     }
@@ -145,7 +151,7 @@ class kqueue_backend : public detail::ready_list {
     return add(r);
   }
 
-  // EBADF and ENOENT: the descriptor was closed, and with it the kernel forgot the filters: kqueue(2). libkqueue did
+  // EBADF and ENOENT: the descriptor was closed, which removed its filters, kqueue(2); under libkqueue it did
   // not.
   bool remove(registration& r) noexcept {
     r.attached = false;
@@ -161,8 +167,8 @@ class kqueue_backend : public detail::ready_list {
     return error == 0 || (SELECTORS_HAS_KERNEL_KQUEUE && (error == EBADF || error == ENOENT));
   }
 
-  // Some kernels take a day for the longest timeout there is, and some refuse a longer one. The clock is read only where
-  // a wait may end with nothing to report.
+  // Some kernels wait at most a day, and some refuse a longer timeout. The clock is read only where a wait
+  // may end with nothing to report.
   int wait(std::chrono::nanoseconds timeout) noexcept {
     using clock = std::chrono::steady_clock;
     constexpr std::chrono::nanoseconds day = std::chrono::hours(24);
@@ -187,12 +193,24 @@ class kqueue_backend : public detail::ready_list {
  private:
   using slot = detail::kqueue_slot;
 
+  static constexpr native_handle_type highest_prepared = 65535;
   static constexpr std::size_t filters_a_handle = detail::priority_filter != 0 ? 3 : 2;
 
-  // ---- what is watched --------------------------------------------------------------------------------------
+  // Adds it as a new registration, or restores the former one.
+  failure add_instead(registration& r, any_interest was) noexcept {
+    const failure refused = rewatch(r, was);
+    if (!refused) return {};
+    const any_interest wanted = r.interest;
+    r.interest = was;
+    if (add(r)) r.attached = false;
+    r.interest = wanted;
+    return refused;
+  }
 
-  // To the kernel: the filters, one for each event; but nothing has out-of-band data other than a socket. A pipe is
-  // watched for its end, too, by the filters that are not requested: not every kernel reports it by every filter.
+  // ---- what is watched ------------------------------------------------------------------------------------
+
+  // To the kernel: one filter for each event, that for `priority` only for sockets. A pipe also gets the
+  // filter that is not requested, for its end: not every kernel reports the end by every filter.
   static event_bits filters_for(const registration& r) noexcept {
     event_bits filters = detail::mask_bits::of(r.interest.events) & detail::every_filter;
     if (!slot::is_socket(r)) filters &= ~detail::mask_bits::of(event::priority);
@@ -200,7 +218,8 @@ class kqueue_backend : public detail::ready_list {
     if (slot::is_writing_end(r)) filters |= detail::write_filter;
     return (filters & detail::read_filter) != 0 ? filters & ~detail::hangup_filter : filters;
   }
-  // Whether EVFILT_WRITE is there for the end alone: as an edge, so that space does not make a wait spin.
+  // Whether EVFILT_WRITE only serves to report the end. It is an edge then, so that free space does not make
+  // a wait spin.
   static bool is_for_end(const any_interest& what) noexcept { return !what.events.contains(event::write); }
   static void watch_for(detail::kqueue_changes& changes, event_bits filters,
                         const any_interest& what) noexcept {
@@ -209,24 +228,18 @@ class kqueue_backend : public detail::ready_list {
     changes.add(for_end, trigger::edge);
   }
 
-  // After changes: r is watched by `filters`, or aside, if what was refused need not be watched or can be watched there.
-  // Else it is why the kernel refused.
+  // After `changes`: succeeds if r is watched by all of `filters`, if those that the kernel refused are not
+  // needed, or if select(2) can watch it instead. Otherwise returns why the kernel refused.
   failure settle(registration& r, const detail::kqueue_changes& changes, event_bits filters) noexcept {
     const int error = changes.error();
     if (error != 0) {
       if (!slot::is_pipe(r)) return failure::system("kevent", error);
       const bool is_gone = has_no_peer(r, changes);
-      if (is_gone && !is_opened_for(r, O_RDONLY)) {
-        put_aside(r, filters, true);
-        return {};
-      }
-      // Of a reading end the other filter reports the end. And NetBSD 10 refuses the filters of the other direction:
-      // what is registered for that alone waits for the hangup.
+      if (is_gone && !is_opened_for(r, O_RDONLY)) return put_aside(r, filters, true);
+      // EVFILT_READ reports the end of a reading end by itself. NetBSD 10 refuses the filter of the other
+      // direction; a pipe registered for that direction alone waits for the hangup.
       if (!is_gone && !changes.all_failed_with(EINVAL)) return failure::system("kevent", error);
-      if (filters == 0) {
-        put_aside(r, 0, true);
-        return {};
-      }
+      if (filters == 0) return put_aside(r, 0, true);
     }
     r.attached = true;
     slot::set_watched(r, filters);
@@ -234,7 +247,7 @@ class kqueue_backend : public detail::ready_list {
     return {};
   }
 
-  // Whether a pipe has no other end any more, and is refused for that alone: EPIPE, or EBADF on NetBSD.
+  // Whether a pipe was refused only because its other end is closed: EPIPE, or EBADF on NetBSD.
   static bool has_no_peer(const registration& r, const detail::kqueue_changes& changes) noexcept {
     const int other = changes.error(detail::every_filter & ~detail::write_filter);
     if (!changes.was_called() || (other != 0 && other != EINVAL)) return false;
@@ -246,15 +259,17 @@ class kqueue_backend : public detail::ready_list {
     return flags >= 0 && (flags & O_ACCMODE) == access;
   }
 
-  // There is room, since add() made it.
-  void put_aside(registration& r, event_bits watched, bool for_end) noexcept {
+  failure put_aside(registration& r, event_bits watched, bool for_end) noexcept {
+    if (const failure failed = aside_.reserve(r.handle, native_handle())) return failed;
     take_back(r, watched);
     slot::set_watched(r, 0);
     r.slot |= slot::is_aside;
     aside_.add(r, for_end);
+    return {};
   }
 
-  // A device that no filter supports, such as /dev/null on some systems; or a terminal. EPERM is epoll's under libkqueue.
+  // Errors for a device that no filter supports, such as /dev/null on some systems, or a terminal. EPERM
+  // comes from epoll, under libkqueue.
   static bool is_unsupported(int error) noexcept {
     return error == EINVAL || error == ENODEV || error == ENOTSUP || error == EOPNOTSUPP || error == EPERM;
   }
@@ -264,9 +279,7 @@ class kqueue_backend : public detail::ready_list {
       return {};
     }
     if (r.interest.mode == trigger::edge) return refused;
-    if (const failure failed = aside_.reserve(r.handle, native_handle())) return failed;
-    put_aside(r, 0, false);
-    return {};
+    return put_aside(r, 0, false);
   }
 
   void take_back(registration& r, event_bits filters) noexcept {
@@ -275,7 +288,8 @@ class kqueue_backend : public detail::ready_list {
     back.submit(native_handle());
   }
 
-  // Whatever watches the number. libkqueue keeps the filters of what was closed, and takes those for the number's.
+  // Removes every filter on the number. libkqueue keeps the filters of a closed descriptor, and applies them
+  // to the next one with its number.
   void forget(registration& r) noexcept { take_back(r, detail::kernel_filters); }
 
   void forget_all() noexcept {
@@ -294,7 +308,7 @@ class kqueue_backend : public detail::ready_list {
     });
   }
 
-  // ---- what is found ----------------------------------------------------------------------------------------
+  // ---- what is found --------------------------------------------------------------------------------------
 
   int collect(std::chrono::nanoseconds timeout, bool& has_skipped) noexcept {
     const detail::timespec_of time(timeout);
@@ -320,17 +334,17 @@ class kqueue_backend : public detail::ready_list {
     return more < 0 && found == 0 ? more : static_cast<int>(found) + (more < 0 ? 0 : more);
   }
 
-  // What is ready in the queue, behind the entries that were found aside.
+  // Adds what is ready in the queue to the entries that select(2) found.
   int collect_after(std::size_t found, bool& has_skipped) noexcept {
     const timespec at_once{};
     const int count = ask(&at_once);
     return count <= 0 ? count : static_cast<int>(merge(static_cast<std::size_t>(count), has_skipped, found));
   }
 
-  // An event of a pipe, or of `hangup_filter`: what of it is to be reported, or nothing.
+  // What is to be reported for an event of a pipe or of `hangup_filter`; may be nothing.
   SELECTORS_COLD event_bits examine(registration& r, const detail::kernel_event& e,
                                     event_bits bits) noexcept {
-    // Whoever reads a writing end's EV_EOF, it is the same to that end: nobody reads.
+    // On a writing end, EV_EOF of either filter means the same: there is no reader.
     if (slot::is_writing_end(r) && detail::reports_end(e))
       bits = (bits & ~detail::mask_bits::of(event::hangup)) | detail::mask_bits::of(event::error);
     if (detail::reports_reading(e) && slot::watches_for_end(r)) {
@@ -342,18 +356,18 @@ class kqueue_backend : public detail::ready_list {
     if (!detail::reports_writing(e)) return bits;
     const bool is_requested = !is_for_end(r.interest);
     if (!detail::reports_end(e)) return is_requested ? bits : 0;
-    // NetBSD's FIFOs claim that nobody reads them, always. Where poll(2) does not agree, select(2) reports what is true.
+    // NetBSD's FIFOs always claim to have no reader. If poll(2) disagrees, the FIFO is watched by select(2)
+    // instead.
     const short truth = detail::polled(r.handle);
     const bool is_true = (truth & (POLLHUP | POLLERR)) != 0;
-    if (r.attached && r.interest.mode != trigger::edge && (is_requested ? !is_true : is_true)) {
-      put_aside(r, slot::watched(r), is_true);
-      return 0;
-    }
+    const bool is_better_aside = is_requested ? !is_true : is_true;
+    if (r.attached && r.interest.mode != trigger::edge && is_better_aside)
+      if (!put_aside(r, slot::watched(r), is_true)) return 0;
     if (is_true) return is_requested ? bits : detail::mask_bits::of(event::error);
     return is_requested && (truth & POLLOUT) != 0 ? detail::mask_bits::of(event::write) : 0;
   }
 
-  // An end that nobody handles is reported by each wait; but a FIFO may be opened anew, and have data then.
+  // An unhandled end is level-triggered. But another writer may open a FIFO, and then it has data.
   void report_end_as_level(registration& r, bool has_ended) noexcept {
     detail::kqueue_changes changes(r);
     changes.remove(detail::hangup_filter);
@@ -365,8 +379,8 @@ class kqueue_backend : public detail::ready_list {
     if (changes.error() == 0) slot::set_ended(r, has_ended);
   }
 
-  // Two filters of one handle make one entry, wherever they stand. An entry that is not the handle's, or not of this
-  // wait, says that there is none yet.
+  // The filters of one handle become one entry. The slot holds the index of the handle's entry; if the entry
+  // there is not the handle's, or not of this wait, the handle has none yet.
   std::size_t merge(std::size_t count, bool& has_skipped, std::size_t first = 0) noexcept {
     std::size_t found = first;
     for (std::size_t i = 0; i != count; ++i) {
@@ -397,9 +411,9 @@ class kqueue_backend : public detail::ready_list {
   detail::buffer<detail::kernel_event> events_;
   detail::kqueue_aside aside_;
   detail::kqueue_listeners listeners_;
-  bool may_skip_ = false;  // something is watched whose events are not all reported
+  bool may_skip_ = false;  // something is watched of which some events are dropped
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

@@ -16,11 +16,11 @@
 #include <cstddef>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// The descriptors that a kqueue refuses or reports wrongly though poll(2) and select(2) do not: macOS's /dev/tty, the
-// pipes that have hung up already, NetBSD's FIFOs. They are watched by select(2), since macOS's poll(2) refuses its
-// terminals too; and only while there are any is the queue, which is selectable itself, watched beside them.
+// The descriptors that a kqueue refuses or reports wrongly: macOS's /dev/tty, pipes that have hung up
+// already, NetBSD's FIFOs. They are watched by select(2), because macOS's poll(2) refuses terminals too.
+// While there are any, select(2) watches the queue as well.
 class kqueue_aside {
  public:
   using entry = select_backend::entry;
@@ -36,18 +36,21 @@ class kqueue_aside {
 
   bool empty() const noexcept { return size_ == 0; }
 
-  // Room for a number and the queue's, and as many entries as there can be descriptors up to them.
+  // Room for the handle and for the queue's own number, and an entry for each number up to the higher one.
   bool has_room(native_handle_type handle) const noexcept { return handle < room_; }
   failure reserve(native_handle_type handle, native_handle_type queue) noexcept {
-    const native_handle_type highest = handle < queue ? queue : handle;
+    native_handle_type highest = handle < queue ? queue : handle;
     if (has_room(highest)) return {};
+    const native_handle_type half_more = room_ + room_ / 2;
+    if (highest < half_more) highest = half_more;
     if (const failure failed = select_.reserve(static_cast<std::size_t>(highest) + 1, 0, highest))
       return failed;
     room_ = highest + 1;
     return {};
   }
 
-  // Watched for what is requested of it; and for `read` too, which is how select(2) reports the end of a pipe.
+  // Watches r for its interest and, with `for_end`, for `read` too, which is how select(2) reports the end of
+  // a pipe.
   void add(registration& r, bool for_end) noexcept {
     (void)select_.add(r);  // which cannot fail
     if (for_end) watch(r, r.interest.events | event::read);
@@ -57,15 +60,15 @@ class kqueue_aside {
     (void)select_.remove(r);
     --size_;
   }
-  // Nothing more is reported of it until it is added again.
+  // It is not reported any more until it is added again.
   void silence(const registration& r) noexcept { watch(r, {}); }
   void clear() noexcept {
     select_.close();
     size_ = 0;
   }
 
-  // Waits for them and for the queue. Calls `visit(entry)` for each of them that is ready; returns how many entries
-  // there were, with the queue's, or -1 and errno.
+  // Waits for these descriptors and for the queue. Calls `visit(entry)` for each descriptor that is ready;
+  // returns the number of entries, the queue's included, or -1 with errno.
   template <class Visit>
   int wait(native_handle_type queue, std::chrono::nanoseconds timeout, Visit visit) noexcept {
     registration itself;
@@ -93,6 +96,6 @@ class kqueue_aside {
   native_handle_type room_ = 0;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

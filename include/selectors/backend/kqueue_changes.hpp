@@ -18,12 +18,12 @@
 #include <cstddef>
 #include <limits>
 
-// What the kqueue backend asks of kevent(2), in the types of whichever system this is.
-namespace selectors::detail {
+// The changes that the kqueue backend submits to kevent(2). The field types differ by system.
+namespace SELECTORS_NAMESPACE::detail {
 
 using kernel_event = struct ::kevent;
 
-// Counts are int, but size_t on NetBSD.
+// Counts are int; on NetBSD size_t.
 template <class Count>
 int call_kevent(int (*call)(int, const kernel_event*, Count, kernel_event*, Count, const timespec*),
                 native_handle_type kqueue, const kernel_event* changes, std::size_t change_count,
@@ -35,14 +35,15 @@ inline registration* token_of(const kernel_event& e) noexcept {
   return reinterpret_cast<registration*>(e.udata);  // NOLINT(performance-no-int-to-ptr): an integer on some
 }
 
-// What one handle is watched for is a set of filters, each named by the event that it reports:
+// One handle has a set of filters, each named by the event that it reports:
 //
 //   read          EVFILT_READ
 //   write         EVFILT_WRITE
 //   priority      EVFILT_EXCEPT with NOTE_OOB, on macOS, OpenBSD and DragonFly
-//   read_hangup   EVFILT_READ for its EV_EOF alone, where `read` is not requested: a low-water mark that no data reaches
-//                 (NOTE_LOWAT), and EV_CLEAR, so that data which the filter reports nevertheless (the pipes of most
-//                 kernels know no such mark) wakes a wait once for each write and never makes it spin
+//   read_hangup   EVFILT_READ for its EV_EOF alone, where `read` is not requested: a low-water mark that no
+//                 data reaches (NOTE_LOWAT), and EV_CLEAR, so that data which the filter reports nevertheless
+//                 (the pipes of most kernels know no such mark) wakes a wait once for each write and never
+//                 makes it spin
 //
 inline constexpr event_bits read_filter = mask_bits::of(event::read);
 inline constexpr event_bits write_filter = mask_bits::of(event::write);
@@ -52,12 +53,12 @@ inline constexpr event_bits priority_filter = mask_bits::of(event::priority);
 #else
 inline constexpr event_bits priority_filter = 0;
 #endif
-// Those that the kernel tells apart, and all.
+// The filters that are distinct in the kernel; and all.
 inline constexpr event_bits kernel_filters = read_filter | write_filter | priority_filter;
 inline constexpr event_bits every_filter = kernel_filters | hangup_filter;
 
-// All changes of one call to the filters of one handle, in one kevent(2): with EV_RECEIPT, each answers for itself, in
-// its place; and with no room for more the call does not wait.
+// All changes to the filters of one handle, submitted by one kevent(2). With EV_RECEIPT each change gets its
+// own answer in its own place, and since there is no room for events, the call does not wait.
 class kqueue_changes {
  public:
   explicit kqueue_changes(registration& r) noexcept : who_(&r) {}
@@ -67,11 +68,12 @@ class kqueue_changes {
     append(filters & ~hangup_filter, mode == trigger::edge ? flags(EV_ADD | EV_CLEAR) : flags(EV_ADD));
     append(filters & hangup_filter, flags(EV_ADD | EV_CLEAR));
   }
-  // Once it has reported an end, `hangup_filter` reports it as often as a level does.
+  // Makes `hangup_filter`, which has reported an end, level-triggered.
   void add_level_hangup() noexcept { append(hangup_filter, flags(EV_ADD)); }
 
-  // After an interruption all of them have been applied, says kevent(2), but nothing is known of how: so once more, and
-  // what is gone by then was removed. Under libkqueue, which may keep what it cannot remove, that is not certain.
+  // After EINTR all changes have been applied, kevent(2), but their results are lost. So they are submitted
+  // again, and a filter that is missing then counts as removed. Under libkqueue, which may keep what it
+  // cannot remove, that is not certain.
   void submit(native_handle_type kqueue) noexcept {
     if (count_ == 0) return;
     kernel_event events[most];
@@ -86,7 +88,7 @@ class kqueue_changes {
     is_answered_ = result >= 0;
     for (std::size_t i = 0; i != count_; ++i) {
       change& one = changes_[i];
-      // Of a receipt's flags only EV_ERROR is the same everywhere.
+      // Only EV_ERROR is set in every system's receipts.
       if (result < 0)
         one.error = errno;
       else
@@ -96,16 +98,17 @@ class kqueue_changes {
     }
   }
 
-  // Whether the call as a whole was answered, so that each error is that of a change.
+  // Whether the call as a whole succeeded, so that each error belongs to a change.
   bool was_called() const noexcept { return is_answered_; }
-  // Whether the kernel had dropped what was to be removed: the number was closed, and is open again.
+  // Whether the kernel had already dropped the filters that were to be removed: the number was closed and
+  // reused.
   bool have_lost() const noexcept {
     if (!is_answered_) return false;
     for (std::size_t i = 0; i != count_; ++i)
       if (changes_[i].error == ENOENT && !changes_[i].is_addition()) return true;
     return false;
   }
-  // Whether no change was refused for another reason.
+  // Whether every change that was refused was refused with `error`.
   bool all_failed_with(int error) const noexcept {
     for (std::size_t i = 0; i != count_; ++i)
       if (changes_[i].error != 0 && changes_[i].error != error) return false;
@@ -114,7 +117,7 @@ class kqueue_changes {
 
   event_bits added() const noexcept { return done(true); }
   event_bits removed() const noexcept { return done(false); }
-  // Why the first that was refused was, or 0; of some filters, or of all.
+  // The error of the first refused change to one of `filters`, or 0.
   int error(event_bits filters = every_filter) const noexcept {
     for (std::size_t i = 0; i != count_; ++i)
       if (changes_[i].error != 0 && (changes_[i].filter & filters) != 0) return changes_[i].error;
@@ -123,7 +126,7 @@ class kqueue_changes {
 
  private:
   using flags = decltype(kernel_event::flags);
-  static constexpr std::size_t most = 6;  // three filters away, and three to come
+  static constexpr std::size_t most = 6;  // three removed and three added
 
   struct change {
     event_bits filter;
@@ -144,7 +147,7 @@ class kqueue_changes {
     return filters;
   }
 
-  // The fields have other types on each system.
+  // The types of the fields differ by system.
   kernel_event event_of(const change& from) const noexcept {
     kernel_event e{};
     e.ident = static_cast<decltype(e.ident)>(who_->handle);
@@ -172,6 +175,6 @@ class kqueue_changes {
   change changes_[most] = {};
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

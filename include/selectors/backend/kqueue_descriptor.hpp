@@ -24,14 +24,14 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// The descriptor of a queue. A child does not inherit it: there the number is free, or somebody else's. (What libkqueue
-// leaves open in a child stays open.)
+// The descriptor of a queue. A child process does not inherit it: there the number is free or reused.
+// (libkqueue leaves descriptors open in a child; they stay open.)
 //
-// A program may close every number it finds open, ours too, and open something else on it. So each queue has a mark: a
-// filter for events of the program's own (EVFILT_USER), which nobody triggers, under a name that no other queue has.
-// Where there is no such filter, any queue on the number is taken for this one.
+// A program may close every open number, the queue's too, and reuse it. So each queue is marked by a user
+// event (EVFILT_USER) that is never triggered, with an identifier that no other queue has. Where there is no
+// such filter, any queue on the number is taken for this one.
 class kqueue_descriptor {
  public:
   kqueue_descriptor() noexcept = default;
@@ -53,14 +53,14 @@ class kqueue_descriptor {
     return {};
   }
 
-  // A new queue, on the same number if that is still the old one's; or it fails, and keeps the old one.
+  // Makes a new queue, on the same number if that still names the old one. On failure it keeps the old one.
   failure reopen() noexcept {
     process_stamp own;
     if (const failure failed = own.set()) return failed;
     native_handle_type fresh = invalid_handle;
     if (const failure failed = make(fresh)) return failed;
     const std::uintptr_t mark = set_mark(fresh);
-    const bool was_closed = fresh == number_;  // by somebody else
+    const bool was_closed = fresh == number_;  // by the program
     if (!was_closed && !(SELECTORS_HAS_KERNEL_KQUEUE && is_own() && take_place_of_old(fresh))) {
       close();
       number_ = fresh;
@@ -76,7 +76,7 @@ class kqueue_descriptor {
   }
 
  private:
-  // No child inherits it, so none can carry it through exec(2) before it is close-on-exec.
+  // A child does not inherit a queue, so it cannot pass through exec(2) before it is made close-on-exec.
   static failure make(native_handle_type& queue) noexcept {
     queue = ::kqueue();
     if (queue < 0) return failure::system("kqueue", errno);
@@ -86,17 +86,18 @@ class kqueue_descriptor {
     return failure::system("fcntl", error);
   }
 
-  // The name of the mark, or 0 if there is none.
+  // The identifier of the mark, or 0 if there is none.
   static std::uintptr_t set_mark([[maybe_unused]] native_handle_type queue) noexcept {
 #if defined(EVFILT_USER) && SELECTORS_HAS_KERNEL_KQUEUE
-    marks = marks + 1;  // two threads may take the same number, but for two queues
+    marks =
+        marks + 1;  // if two threads get the same number, it marks two different queues, which is harmless
     const std::uintptr_t name = (std::uintptr_t{marks} << 24) ^ static_cast<std::uintptr_t>(queue) ^ 0x5e1ec7;
     if (name != 0 && change_mark(queue, name, EV_ADD) == 0) return name;
 #endif
     return 0;
   }
 
-  // 0, or the error of the change. With no mark, whether the number is a queue at all.
+  // Returns 0, or the error of the change. Without a mark, it only tests whether the number is a queue.
   static int change_mark(native_handle_type queue, [[maybe_unused]] std::uintptr_t name,
                          [[maybe_unused]] unsigned action) noexcept {
     const timespec at_once{};
@@ -143,10 +144,10 @@ class kqueue_descriptor {
   static inline constinit relaxed_atomic<std::uint32_t> marks{0};
 
   native_handle_type number_ = invalid_handle;
-  process_stamp process_;  // whose it is
+  process_stamp process_;  // the process that made it
   std::uintptr_t mark_ = 0;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

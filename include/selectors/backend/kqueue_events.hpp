@@ -20,10 +20,10 @@
 //   EVFILT_WRITE    write      hangup, once both have ended     error: nobody reads
 //   EVFILT_EXCEPT   priority, if it is NOTE_OOB; else hangup
 //
-// and with EV_EOF, fflags are the socket's error. There may be data before the end.
-namespace selectors::detail {
+// With EV_EOF, fflags is the socket's error. There may still be data before the end.
+namespace SELECTORS_NAMESPACE::detail {
 
-// Behind the bits of an event: which filters of a socket have reported an end.
+// Two further bits: which filters of a socket have reported an end.
 inline constexpr event_bits read_ended = 256, write_ended = 512;
 
 inline bool is_of(const kernel_event& e, decltype(kernel_event::filter) filter) noexcept {
@@ -51,7 +51,7 @@ inline event_bits bits_of(const kernel_event& e, bool socket) noexcept {
   return mask_bits::of(found) | (reads ? read_ended : write_ended);
 }
 
-// What poll(2) says of one handle now.
+// The poll(2) events of one handle now.
 inline short polled(native_handle_type handle) noexcept {
   pollfd one{handle, POLLIN | POLLOUT, 0};
   return ::poll(&one, 1, 0) == 1 ? one.revents : short{0};
@@ -60,8 +60,8 @@ inline bool hangs_up(native_handle_type handle) noexcept {
   return (polled(handle) & (POLLHUP | POLLERR)) != 0;
 }
 
-// Whether the connection is gone, or half of it. Of the half that is not watched only poll(2) knows, and it matters
-// to `priority` alone, which a hangup raises.
+// Whether the connection is closed, or half-closed. Only poll(2) knows about the half that is not watched,
+// which matters to `priority` alone: a hangup raises it.
 inline event_bits hangup_of(const registration& r, event_bits bits) noexcept {
   constexpr event_bits hangup = mask_bits::of(event::hangup);
   if ((bits & read_ended) != 0 && (bits & write_ended) != 0) return hangup;
@@ -69,6 +69,6 @@ inline event_bits hangup_of(const registration& r, event_bits bits) noexcept {
   return hangs_up(r.handle) ? hangup : 0;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -19,12 +19,12 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// Sockets that may come to listen(2). NetBSD, OpenBSD and DragonFly decide when EVFILT_READ is added whether it looks for
-// connections or for data (soo_kqfilter of uipc_socket.c): on a socket that listens only later it never reports a
-// connection, until it is added anew. So before each wait those that were neither connected nor listening are looked at
-// again; as a rule there are none.
+// Sockets on which listen(2) may still be called. NetBSD, OpenBSD and DragonFly decide when EVFILT_READ is
+// added whether it reports connections or data (soo_kqfilter of uipc_socket.c): if listen(2) is called later,
+// it never reports a connection until it is added again. So each wait first checks the sockets that were
+// neither connected nor listening; usually there are none.
 class kqueue_listeners {
  public:
   kqueue_listeners() noexcept = default;
@@ -39,8 +39,8 @@ class kqueue_listeners {
   bool reserve(std::size_t count) noexcept { return all_.reserve(count, size_); }
   void clear() noexcept { size_ = 0; }
 
-  // Notes a new registration of a socket, if it may come to listen. Who has been unregistered is still in the list, until
-  // the list is looked through.
+  // Adds a newly registered socket to the list if it may still listen. An unregistered socket stays in the
+  // list until the list is scanned.
   void note(registration& r) noexcept {
     if (state_of(r.handle) != state::may_listen) return;
     if (size_ == all_.capacity()) tidy();
@@ -48,7 +48,7 @@ class kqueue_listeners {
     all_[size_++] = &r;
   }
 
-  // Calls `listens(registration)` for each that listens by now.
+  // Calls `listens(registration)` for each socket that listens now.
   template <class Visit>
   void look(Visit listens) noexcept {
     tidy();
@@ -75,7 +75,7 @@ class kqueue_listeners {
     return ::getsockopt(socket, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
   }
 
-  // What is connected, as most are, costs one system call.
+  // One system call for a connected socket, which most are.
   static state state_of(native_handle_type socket) noexcept {
     sockaddr_storage peer;
     socklen_t size = sizeof peer;
@@ -88,7 +88,7 @@ class kqueue_listeners {
                                                                            : state::neither;
   }
 
-  // Drops who is not one of them any more, and keeps each of the others once.
+  // Drops the sockets that are registered no longer, and the duplicates.
   void tidy() noexcept {
     std::size_t kept = 0;
     for (std::size_t i = 0; i != size_; ++i) {
@@ -105,6 +105,6 @@ class kqueue_listeners {
   std::size_t size_ = 0;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

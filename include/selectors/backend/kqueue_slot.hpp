@@ -12,24 +12,24 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // What the kqueue backend keeps in the slot of a registration:
 //
 //   bits 0 to 23    what the last wait made of the handle, as the number of its entry
 //   24 to 27        where it is watched, and what it is
-//   28 and 29       EVFILT_READ: not there, as `read_filter`, as `hangup_filter`, or as that which has reported an end
+//   28 and 29       EVFILT_READ: not there, as `read_filter`, as `hangup_filter`, or as a `hangup_filter` that
+//                   has reported an end
 //   30 and 31       `write_filter`, `priority_filter`
 //
 class kqueue_slot {
  public:
   static constexpr std::size_t most_entries = std::size_t{1} << 24;
 
-  static constexpr std::uint32_t may_listen = std::uint32_t{1}
-                                              << 24;  // a socket, in the list of kqueue_listeners
+  static constexpr std::uint32_t may_listen = std::uint32_t{1} << 24;  // in the list of kqueue_listeners
   static constexpr std::uint32_t is_aside = std::uint32_t{1} << 25;  // watched by select(2), by kqueue_aside
 
-  // What it is, as far as that matters.
+  // The kind of file, as far as it matters.
   static constexpr std::uint32_t socket = std::uint32_t{1} << 26;
   static constexpr std::uint32_t pipe = std::uint32_t{2} << 26;         // or a FIFO
   static constexpr std::uint32_t writing_end = std::uint32_t{3} << 26;  // of a pipe that can only be written
@@ -73,6 +73,6 @@ class kqueue_slot {
   static constexpr std::uint32_t excepts = std::uint32_t{1} << 31;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

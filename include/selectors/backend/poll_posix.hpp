@@ -8,6 +8,7 @@
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/ready_list.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/detail/relaxed_atomic.hpp>
 #include <selectors/os/posix.hpp>
 
 #include <poll.h>
@@ -21,7 +22,7 @@
 #include <string_view>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 
@@ -31,11 +32,13 @@ inline constexpr int poll_read_hangup = POLLRDHUP;
 inline constexpr int poll_read_hangup = 0;
 #endif
 
-// ppoll(2): of Linux and the BSDs (NetBSD since 10), not of macOS.
+// ppoll(2) exists on Linux and the BSDs (NetBSD since 10), not on macOS. Where a sandbox forbids it, poll(2)
+// is used.
+inline constinit relaxed_atomic<bool> is_ppoll_allowed{true};
 template <class Watched>
 concept has_ppoll = requires(Watched* watched) { ppoll(watched, nfds_t{}, nullptr, nullptr); };
 
-// Where there is none, poll(2): in milliseconds, rounded up, and no more of them at a time than an int has.
+// Without ppoll(2): milliseconds, rounded up, in several calls if an int cannot hold them.
 inline int poll_by_milliseconds(pollfd* watched, nfds_t count, std::chrono::nanoseconds timeout) noexcept {
   constexpr std::chrono::milliseconds longest((std::numeric_limits<int>::max)());
   for (;;) {
@@ -51,17 +54,20 @@ inline int poll_by_milliseconds(pollfd* watched, nfds_t count, std::chrono::nano
 template <class Watched>
 int poll_for(Watched* watched, std::size_t count, std::chrono::nanoseconds timeout) noexcept {
   if constexpr (has_ppoll<Watched>) {
-    const timespec_of time(timeout);
-    return ppoll(watched, static_cast<nfds_t>(count), time.get(), nullptr);
-  } else {
-    return poll_by_milliseconds(watched, static_cast<nfds_t>(count), timeout);
+    if (is_ppoll_allowed) {
+      const timespec_of time(timeout);
+      const int found = ppoll(watched, static_cast<nfds_t>(count), time.get(), nullptr);
+      if (found >= 0 || !is_forbidden_call(errno)) return found;
+      is_ppoll_allowed = false;
+    }
   }
+  return poll_by_milliseconds(watched, static_cast<nfds_t>(count), timeout);
 }
 
 }  // namespace detail
 
-/// poll(2): the cost of a wait grows with what is registered. No system call for a change (on macOS one, to see whether
-/// poll(2) takes it), and no kernel object. Level and one-shot triggering.
+/// poll(2): the cost of a wait grows with what is registered. No system call for a change (on macOS one, to
+/// see whether poll(2) takes it), and no kernel object. Level and one-shot triggering.
 class poll_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "poll";
@@ -102,7 +108,7 @@ class poll_backend : public detail::ready_list {
 
   failure add(registration& r) noexcept {
     if (SELECTORS_POLL_REFUSES_FILES != 0 && is_refused(r)) {
-      if (::isatty(r.handle) != 0) return failure::system("poll", ENOTSUP);  // which is not always ready
+      if (::isatty(r.handle) != 0) return failure::system("poll", ENOTSUP);  // a terminal is not always ready
       r.always_ready = true;
       return {};
     }
@@ -118,7 +124,8 @@ class poll_backend : public detail::ready_list {
     return {};
   }
 
-  // The last one takes the place: silent entries would count against RLIMIT_NOFILE, poll(2).
+  // Swap-remove: an entry left in place with a negative number would still count against RLIMIT_NOFILE,
+  // poll(2).
   bool remove(registration& r) noexcept {
     r.attached = false;
     --size_;
@@ -141,7 +148,8 @@ class poll_backend : public detail::ready_list {
   }
 
  private:
-  // macOS says POLLNVAL of an open device or directory, and looks no further then: poll(2), under "bugs".
+  // macOS reports POLLNVAL for an open device or directory, and checks no further entries then: poll(2),
+  // BUGS.
   static bool is_refused(const registration& r) noexcept {
     pollfd asked{r.handle, to_kernel(r.interest), 0};
     const bool is_invalid = ::poll(&asked, 1, 0) == 1 && (asked.revents & POLLNVAL) != 0;
@@ -185,9 +193,9 @@ class poll_backend : public detail::ready_list {
 
   std::size_t size_ = 0;
   detail::buffer<pollfd> watched_;        // dense, in no order
-  detail::buffer<registration*> tokens_;  // whose each of them is
+  detail::buffer<registration*> tokens_;  // the registration of each entry
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

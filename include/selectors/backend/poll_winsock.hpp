@@ -17,12 +17,12 @@
 #include <string_view>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
-/// WSAPoll: the cost of a wait grows with what is registered. No system call for a change, and no kernel object. Level
-/// and one-shot triggering. A few sockets that WSAPoll does not serve are looked at by select, a hundred times a second
-/// while there are any: of which the peer has closed its sending side while only writing is waited for and cannot go on;
-/// and, before Windows 10 2004, those that are still connecting.
+/// WSAPoll: the cost of a wait grows with what is registered. No system call for a change, and no kernel
+/// object. Level and one-shot triggering. Two kinds of sockets that WSAPoll does not serve are polled by
+/// select, a hundred times a second while there are any: a socket registered for write alone whose peer has
+/// shut down its sending side, and, before Windows 10 version 2004, a socket that is connecting.
 class poll_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "poll";
@@ -74,7 +74,7 @@ class poll_backend : public detail::ready_list {
     return {};
   }
 
-  // The last one takes the place.
+  // Swap-remove: the last entry takes its place.
   bool remove(registration& r) noexcept {
     r.attached = false;
     if (r.slot < polled_) put_aside(r.slot);
@@ -82,8 +82,8 @@ class poll_backend : public detail::ready_list {
     return true;
   }
 
-  // A socket that is closed does not end WSAPoll, which tells of it when its time has come: so it looks first. What
-  // comes back from aside is asked of WSAPoll at once.
+  // Closing a socket does not end a WSAPoll that is waiting; it is reported only when the timeout has passed.
+  // So the first call does not wait. A socket that returns from select to WSAPoll is polled at once.
   int wait(std::chrono::nanoseconds timeout) noexcept {
     detail::countdown time(timeout);
     int milliseconds = 0;
@@ -100,7 +100,7 @@ class poll_backend : public detail::ready_list {
   }
 
  private:
-  // ---- those that WSAPoll serves, before `polled_`, and those that it does not -----------------------------------
+  // ---- those that WSAPoll serves, before `polled_`, and those that it does not ----------------------------
 
   void exchange(std::size_t a, std::size_t b) noexcept {
     std::swap(watched_[a], watched_[b]);
@@ -122,7 +122,8 @@ class poll_backend : public detail::ready_list {
     return type == SOCK_STREAM && listens == 0 && !detail::is_connected_socket(socket);
   }
 
-  // What failed to connect, and what is closed, is told. What is ready is WSAPoll's again, which knows the details.
+  // Reports failed connects and closed sockets. A socket that is ready returns to WSAPoll, which knows the
+  // details.
   std::size_t look_aside(std::size_t found) noexcept {
     for (std::size_t i = polled_; i < size_; ++i) {
       const event_bits bits = look_at(*tokens_[i]);
@@ -135,8 +136,8 @@ class poll_backend : public detail::ready_list {
     return found;
   }
 
-  // What select says of it now. It takes sockets without a peer, and nothing but the failure of a connect is
-  // exceptional of those.
+  // What select reports of the socket now. Unlike WSAPoll, select accepts sockets without a peer; for these,
+  // exceptfds means that the connect failed.
   static event_bits look_at(const registration& r) noexcept {
     const event_mask asked = r.interest.events;
     fd_set reading, writing, failing;
@@ -160,7 +161,7 @@ class poll_backend : public detail::ready_list {
     return detail::mask_bits::of(found);
   }
 
-  // ---- waiting -----------------------------------------------------------------------------------------------------
+  // ---- waiting --------------------------------------------------------------------------------------------
 
   int next(const detail::countdown& time) const noexcept {
     constexpr int pause = 10;
@@ -169,8 +170,9 @@ class poll_backend : public detail::ready_list {
     return milliseconds < 0 || milliseconds > pause ? pause : milliseconds;
   }
 
-  // False if it fails, with errno. Without a socket WSAPoll fails at once instead of waiting, and if none of them is
-  // open: those are marked then. None may be left to find, if another thread has opened it again meanwhile.
+  // False on failure, with errno. WSAPoll fails at once instead of waiting if it is given no socket, or none
+  // that is open; in the second case the closed ones are marked. None is found if another thread has reused
+  // the number meanwhile.
   bool ask(int milliseconds) noexcept {
     if (polled_ == 0) {
       if (milliseconds != 0) ::Sleep(milliseconds < 0 ? INFINITE : static_cast<DWORD>(milliseconds));
@@ -188,7 +190,8 @@ class poll_backend : public detail::ready_list {
     return any_closed;
   }
 
-  // Not told: that the peer of one who waits for something else has closed its sending side, which would end each wait.
+  // The peer's half-close is not reported to a registration that did not request `read`: it would end every
+  // wait.
   std::size_t take_ready() noexcept {
     std::size_t found = 0;
     for (std::size_t i = polled_; i-- != 0;) {
@@ -219,9 +222,9 @@ class poll_backend : public detail::ready_list {
   // From the kernel:
   //
   //   POLLRDNORM  read            POLLERR  error; with POLLHUP a reset, and hangup too
-  //   POLLRDBAND  priority        POLLHUP  alone: the peer has shut down its sending side, which is read_hangup, and
-  //   POLLWRNORM  write                    the end of the stream can be read
-  //   POLLNVAL    the socket is closed, or none
+  //   POLLRDBAND  priority        POLLHUP  alone: the peer has shut down its sending side, so the end of the
+  //   POLLWRNORM  write                    stream can be read: read, read_hangup
+  //   POLLNVAL    the socket is closed, or the number is not a socket
   //
   static event_bits from_kernel(int bits) noexcept {
     if ((bits & POLLNVAL) != 0) return descriptor_closed;
@@ -239,10 +242,10 @@ class poll_backend : public detail::ready_list {
 
   std::size_t size_ = 0;
   std::size_t polled_ = 0;
-  detail::buffer<WSAPOLLFD> watched_;     // dense, in no order but that
-  detail::buffer<registration*> tokens_;  // whose each of them is
+  detail::buffer<WSAPOLLFD> watched_;     // dense; first those that WSAPoll serves
+  detail::buffer<registration*> tokens_;  // the registration of each entry
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

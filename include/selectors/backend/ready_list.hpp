@@ -3,13 +3,14 @@
 
 #include <selectors/backend/concept.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/version.hpp>
 
 #include <cstddef>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// What a wait found, for a backend whose kernel does not write it in a form that a selector can read: a base that gives it
-// the part of `selector_backend` that is about entries.
+// A base for backends whose kernel does not fill in entries of a form that a selector can read: it implements
+// the members of `selector_backend` that are about entries.
 class ready_list {
  public:
   struct entry {
@@ -32,4 +33,4 @@ class ready_list {
   buffer<entry> ready_;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -8,11 +8,16 @@
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/ready_list.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/detail/relaxed_atomic.hpp>
 #include <selectors/os/posix.hpp>
 
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <time.h>
+#if SELECTORS_HAS_EPOLL
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <bit>
 #include <cerrno>
@@ -23,13 +28,14 @@
 #include <type_traits>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 
 #if SELECTORS_PSELECT_HAS_TWO_NAMES
-// macOS's pselect(2) refuses more than FD_SETSIZE of a program compiled without _DARWIN_UNLIMITED_SELECT, for which it
-// is too late here. This is what it is called with it.
+// macOS's pselect(2) accepts descriptors beyond FD_SETSIZE only if _DARWIN_UNLIMITED_SELECT was defined
+// before <sys/select.h> was first included, which a library cannot ensure. This is the symbol that the macro
+// selects.
 extern "C" int selectors_pselect(int count, fd_set* readers, fd_set* writers, fd_set* exceptional,
                                  const timespec* timeout, const sigset_t* mask) noexcept
     __asm("_pselect$DARWIN_EXTSN");
@@ -40,8 +46,39 @@ inline int selectors_pselect(int count, fd_set* readers, fd_set* writers, fd_set
 }
 #endif
 
-// The words of the kernel's bitmaps: an fd_set is an array of them, whatever it is called there. unsigned long with
-// Linux and FreeBSD, 32 bits with macOS, NetBSD and OpenBSD.
+// Where a sandbox forbids pselect6(2), which is pselect(2)'s system call on Linux, the older select is used.
+// It is called by number, since glibc's select(2) calls pselect6 too. On i386 SYS_select is an obsolete call
+// that takes its arguments as a struct.
+inline constinit relaxed_atomic<bool> is_pselect_allowed{true};
+
+inline int select_for(int count, fd_set* readers, fd_set* writers, fd_set* exceptional,
+                      const timespec* timeout) noexcept {
+#if SELECTORS_HAS_EPOLL && (defined(SYS__newselect) || defined(SYS_select))
+#if defined(SYS__newselect)
+  constexpr long number = SYS__newselect;
+#else
+  constexpr long number = SYS_select;
+#endif
+  if (!is_pselect_allowed) {
+    struct {
+      long seconds;
+      long microseconds;
+    } time{};
+    if (timeout != nullptr) time = {timeout->tv_sec, timeout->tv_nsec / 1000};
+    return static_cast<int>(
+        ::syscall(number, count, readers, writers, exceptional, timeout != nullptr ? &time : nullptr));
+  }
+  const int found = detail::selectors_pselect(count, readers, writers, exceptional, timeout, nullptr);
+  if (found >= 0 || !is_forbidden_call(errno)) return found;
+  is_pselect_allowed = false;
+  return detail::select_for(count, readers, writers, exceptional, timeout);
+#else
+  return detail::selectors_pselect(count, readers, writers, exceptional, timeout, nullptr);
+#endif
+}
+
+// The word of the kernel's bitmaps. An fd_set is an array of these; the name of the array differs by system.
+// unsigned long on Linux and FreeBSD, 32 bits on macOS, NetBSD and OpenBSD.
 inline auto word_of(fd_set set) noexcept {
   const auto& [words] = set;
   return words[0];
@@ -50,9 +87,10 @@ using fd_word = std::make_unsigned_t<decltype(word_of(fd_set{}))>;
 
 }  // namespace detail
 
-/// select(2): the cost of a wait grows with the highest number registered. No system call for a change (fstat(2) for
-/// `priority`, where files are always exceptional), and no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: the kernel takes bitmaps of any
-/// length, and these are the library's own, laid out as the kernel's are.
+/// select(2): the cost of a wait grows with the highest number registered. A change costs no system call (an
+/// fstat(2) for `priority`, where files are always exceptional). No kernel object. Level and one-shot
+/// triggering. FD_SETSIZE is no limit: the kernel takes bitmaps of any length, and these are the library's
+/// own, laid out as the kernel's are.
 class select_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "select";
@@ -109,7 +147,7 @@ class select_backend : public detail::ready_list {
   //
   failure modify(registration& r, any_interest) noexcept {
     const bit_position bit(r.handle);
-    if (words_ <= bit.index) words_ = bit.index + 1;  // it may have been there with nothing wanted of it
+    if (words_ <= bit.index) words_ = bit.index + 1;  // `remove` may have lowered it below this word
     for (std::size_t set = 0; set != sets; ++set) {
       const bool is_requested = r.interest.events.contains(event_of[set]) &&
                                 (event_of[set] != event::priority || !is_always_exceptional(r.handle));
@@ -127,8 +165,8 @@ class select_backend : public detail::ready_list {
     return true;
   }
 
-  // One closed descriptor makes pselect(2) fail for all, with EBADF: those are looked for one by one, told,
-  // and left out. None may be left to find, if another thread has opened it again meanwhile.
+  // One closed descriptor makes pselect(2) fail for all, with EBADF. The closed ones are then looked for one
+  // by one, reported, and left out. None is found if another thread has reused the number meanwhile.
   int wait(std::chrono::nanoseconds timeout) noexcept {
     copy_requested();
     int count = ask(timeout);
@@ -152,14 +190,14 @@ class select_backend : public detail::ready_list {
   static constexpr event event_of[sets] = {event::read, event::write, event::priority};
   using bitmaps = detail::buffer<word>[sets];
 
-  // Files are, to POSIX's select(), and to macOS, though there is nothing to read then.
+  // POSIX's select() says so of files, and macOS follows it, though a file has no priority data.
   static bool is_always_exceptional(native_handle_type handle) noexcept {
     if (!SELECTORS_SELECT_EXCEPTS_FILES) return false;
     struct stat found{};
     return ::fstat(handle, &found) == 0 && (S_ISREG(found.st_mode) || S_ISDIR(found.st_mode));
   }
 
-  // Where the bit of a handle is.
+  // The position of a handle's bit.
   struct bit_position {
     explicit bit_position(native_handle_type handle) noexcept
         : index(static_cast<std::size_t>(handle) / bits_of_word),
@@ -189,15 +227,14 @@ class select_backend : public detail::ready_list {
       for (std::size_t i = 0; i != words_; ++i) found_[set][i] = requested_[set][i];
   }
 
-  // Numbers that the process cannot have are no error to most kernels, so the sets end with a word.
+  // Most kernels ignore numbers that the process cannot have, so nfds is rounded up to a whole word.
   int ask(std::chrono::nanoseconds timeout) noexcept {
     const detail::timespec_of time(detail::whole_microseconds(timeout));
     const auto set = [this](std::size_t i) { return reinterpret_cast<fd_set*>(found_[i].data()); };
-    return detail::selectors_pselect(static_cast<int>(words_ * bits_of_word), set(0), set(1), set(2),
-                                     time.get(), nullptr);
+    return detail::select_for(static_cast<int>(words_ * bits_of_word), set(0), set(1), set(2), time.get());
   }
 
-  // The sets are as they were asked with: pselect(2) leaves them on error.
+  // The sets still hold what was requested: pselect(2) leaves them unchanged on error.
   std::size_t take_closed(std::size_t entries) noexcept {
     for_each_in(found_, [&](native_handle_type handle, word bit) {
       if (detail::is_open_descriptor(handle)) return;
@@ -207,8 +244,9 @@ class select_backend : public detail::ready_list {
     return entries;
   }
 
-  // From the kernel: the table above, read backwards. An error or a hangup is readiness alone. Beyond as many bits as
-  // it counted are numbers that the process cannot have, as they were asked for: the kernel left them alone.
+  // From the kernel: the table above, read backwards. An error or a hangup shows as readiness alone. Stops
+  // after `count` bits: the bits that follow belong to numbers that the process cannot have, and the kernel
+  // did not clear them.
   std::size_t take_ready(std::size_t entries, int count) noexcept {
     for_each_in(found_, [&](native_handle_type handle, word bit) {
       if (count <= 0) return;
@@ -229,6 +267,6 @@ class select_backend : public detail::ready_list {
   detail::buffer<registration*> tokens_;  // by handle
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

@@ -18,11 +18,11 @@
 #include <string_view>
 #include <utility>
 
-namespace selectors {
+namespace SELECTORS_NAMESPACE {
 
-/// select of Winsock: the cost of a wait grows with what is registered. No system call for a change but one
-/// when a socket begins to be watched, and no kernel object. Level and one-shot triggering. FD_SETSIZE is no limit: an fd_set is a count and an
-/// array, and these are the library's own.
+/// select of Winsock: the cost of a wait grows with what is registered. One system call when a socket begins
+/// to be watched, none for other changes, and no kernel object. Level and one-shot triggering. FD_SETSIZE is
+/// no limit: an fd_set is a count and an array, and these are the library's own.
 class select_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "select";
@@ -69,7 +69,7 @@ class select_backend : public detail::ready_list {
 
   failure modify(registration&, any_interest) noexcept { return {}; }
 
-  // The last one takes the place.
+  // Swap-remove: the last entry takes its place.
   bool remove(registration& r) noexcept {
     r.attached = false;
     tokens_.set(r.handle, nullptr);
@@ -78,8 +78,8 @@ class select_backend : public detail::ready_list {
     return true;
   }
 
-  // One closed socket makes select fail for all, with WSAENOTSOCK: those are looked for one by one, told, and left
-  // out. None may be left to find, if another thread has opened it again meanwhile.
+  // One closed socket makes select fail for all, with WSAENOTSOCK. The closed ones are then looked for one by
+  // one, reported, and left out. None is found if another thread has reused the number meanwhile.
   int wait(std::chrono::nanoseconds timeout) noexcept {
     detail::countdown time(timeout);
     std::size_t entries = 0;
@@ -107,7 +107,7 @@ class select_backend : public detail::ready_list {
 
   struct watch {
     registration* token;
-    std::uint32_t entry;  // what this wait has found of it, plus one
+    std::uint32_t entry;  // its entry in this wait, plus one; 0 for none
     bool is_connected;
     bool is_closed;
   };
@@ -121,8 +121,8 @@ class select_backend : public detail::ready_list {
   //
   //   read      readfds
   //   write     writefds
-  //   priority  exceptfds, where a connect that failed shows up as well, and nowhere else: so one that has no peer yet
-  //             is put there whatever is asked for
+  //   priority  exceptfds, which is also the only set that reports a failed connect: a socket without a peer
+  //             is in it whatever is requested
   //
   bool fill_sets() noexcept {
     for (auto& one : sets_) one[0] = 0;
@@ -138,7 +138,7 @@ class select_backend : public detail::ready_list {
     return (sets_[readable][0] | sets_[writable][0] | sets_[exceptional][0]) != 0;
   }
 
-  // Without a socket select fails at once instead of waiting.
+  // Given no socket, select fails at once instead of waiting.
   int ask(int milliseconds) noexcept {
     if (size_ == 0 || !fill_sets()) {
       ::Sleep(milliseconds < 0 ? INFINITE : static_cast<DWORD>(milliseconds));
@@ -159,7 +159,7 @@ class select_backend : public detail::ready_list {
     return entries;
   }
 
-  // From the kernel: the table above, read backwards, but that what is exceptional without a peer is an error.
+  // From the kernel: the table above, read backwards; but exceptfds without a peer is an error.
   std::size_t take_ready(std::size_t entries) noexcept {
     static constexpr event event_of[sets] = {event::read, event::write, event::priority};
     for (std::size_t which = readable; which != sets; ++which) {
@@ -189,6 +189,6 @@ class select_backend : public detail::ready_list {
   detail::buffer<SOCKET> sets_[sets];
 };
 
-}  // namespace selectors
+}  // namespace SELECTORS_NAMESPACE
 
 #endif

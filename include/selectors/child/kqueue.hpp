@@ -18,14 +18,14 @@
 
 #include <cerrno>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// The end of a child by EVFILT_PROC of kqueue(2), in a queue of its own: so it can be registered in any
-// selector. The queue is readable while the event is in it. No child process inherits it.
+// Reports the end of a child by EVFILT_PROC of kqueue(2), in a queue of its own, so that any selector can
+// watch it. The queue is readable while it holds the event. Child processes do not inherit it.
 class kqueue_watch {
  public:
-  // `is_missing`: the system watches no process by this number, as some do of one that has ended already
-  // (ESRCH).
+  // Sets `is_missing` if the system cannot watch the process: some answer ESRCH for one that has ended
+  // already.
   failure open(pid_t pid, bool& is_missing) noexcept {
     if (const failure failed = find_child(pid)) return failed;
     if (const failure failed = process_.set()) return failed;
@@ -45,8 +45,8 @@ class kqueue_watch {
   native_handle_type native_handle() const noexcept { return queue_.get(); }
   child_end reap(pid_t pid) noexcept { return reap_child(pid); }
 
-  // Takes the event, which comes once, and before anybody can wait for the child. In a child process the
-  // number is somebody else's.
+  // Takes the event, which is reported once, and before the child can be reaped. Not in a child process,
+  // where the number is free or reused.
   void silence() noexcept {
     event got{};
     if (process_.is_current()) call(nullptr, &got);
@@ -67,9 +67,9 @@ class kqueue_watch {
   }
 
   kqueue_descriptor queue_;
-  process_stamp process_;  // whose the queue is
+  process_stamp process_;  // the process that made the queue
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

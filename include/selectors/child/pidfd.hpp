@@ -22,11 +22,10 @@
 #include <cerrno>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// The end of a child by a pidfd_open(2), of Linux 5.3: a descriptor of this process and no later one of the
-// same number. It is readable once the process has ended, and stays so, also after somebody has waited for
-// it.
+// Reports the end of a child by pidfd_open(2), Linux 5.3: a descriptor of this process, never of a later one
+// with the same id. It becomes readable when the process ends, and stays readable after it has been reaped.
 class pidfd_watch {
  public:
   pidfd_watch() noexcept = default;
@@ -44,14 +43,14 @@ class pidfd_watch {
     silent_->release();
   }
 
-  // `is_missing`: there is no such call, or a sandbox forbids it, or there are no such files (ENODEV).
+  // Sets `is_missing` if the call does not exist, a sandbox forbids it, or the kernel lacks pidfds (ENODEV).
   failure open(pid_t pid, bool& is_missing) noexcept {
     native_handle_type opened = static_cast<native_handle_type>(::syscall(open_call, pid, 0U));
     if (opened < 0) {
       const int error = errno;
       is_missing =
           error == ENOSYS || error == EPERM || error == EACCES || error == EOPNOTSUPP || error == ENODEV;
-      // EINVAL: it is a thread, of which nobody is the parent
+      // EINVAL: the id of a thread, which is nobody's child
       return failure::system("pidfd_open", error == ESRCH || error == EINVAL ? ECHILD : error);
     }
     failure failed = find(pid, opened);
@@ -67,7 +66,7 @@ class pidfd_watch {
 
   native_handle_type native_handle() const noexcept { return number_; }
 
-  // waitid(2) takes a pidfd since Linux 5.4; before that it says EINVAL.
+  // waitid(2) accepts a pidfd since Linux 5.4; before, it fails with EINVAL.
   child_end reap(pid_t pid) noexcept {
     siginfo_t info{};
     int result = 0;
@@ -81,8 +80,8 @@ class pidfd_watch {
 
   void silence() noexcept { silent_->put_over(number_, mark_); }
 
-  // pidfd_send_signal(2) is older than pidfd_open(2), but a sandbox may forbid it. The child that cannot be
-  // signalled for want of permission is refused by either.
+  // pidfd_send_signal(2) is older than pidfd_open(2), but a sandbox may forbid it with EPERM. A child that
+  // may not be signalled gives EPERM with kill(2) too.
   bool kill(pid_t pid, int signal) noexcept {
     if (::syscall(signal_call, number_, signal, nullptr, 0U) == 0) return true;
     if (errno != ENOSYS && errno != EPERM && errno != EACCES && errno != EOPNOTSUPP) return false;
@@ -103,7 +102,7 @@ class pidfd_watch {
     return error != 0 ? find_child(pid) : failure::system("waitid", ECHILD);
   }
 
-  // From what waitid(2) says of an end to what waitpid(2) does:
+  // From the form in which waitid(2) reports an end to that of waitpid(2):
   //   CLD_EXITED   the exit code in the second byte
   //   CLD_KILLED   the signal
   //   CLD_DUMPED   the signal, and the bit of WCOREDUMP
@@ -114,10 +113,9 @@ class pidfd_watch {
 
   native_handle_type number_ = invalid_handle;
   file_mark mark_;
-  silent_descriptor* silent_ =
-      &the_silent_descriptor;  // of the module that opened it, whatever module closes it
+  silent_descriptor* silent_ = &the_silent_descriptor;  // its module's, though another module may close it
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -21,11 +21,12 @@
 #include <system_error>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// The end of a child by SIGCHLD, where the system has nothing better. Signals coalesce, so the handler looks
-// at each child that is watched: a system call each. A handler of the program's own is called as before; one
-// that is set later must call the one it replaces, or be there before the next child is watched.
+// Reports the end of a child by SIGCHLD, where the system has nothing better. Signals coalesce, so the
+// handler examines each watched child, with one system call each. It also calls the program's own handler. A
+// handler that the program sets later must call the one that it replaces; otherwise ends are missed until the
+// next child is watched.
 class sigchld_watch {
  public:
   failure open(pid_t pid, bool& is_missing) noexcept {
@@ -36,7 +37,7 @@ class sigchld_watch {
     if (made == nullptr) return failure::memory();
     if (error) return failure::system(SELECTORS_HAS_EVENTFD ? "eventfd" : "pipe", error.value());
     if (const failure failed = all_signal_handlers.subscribe(*made)) return failed;
-    made->look();  // it may have ended before
+    made->look();  // it may have ended already
     listener_ = std::unique_ptr<listener, unsubscribe>(made.release());
     return {};
   }
@@ -50,7 +51,7 @@ class sigchld_watch {
     return end;
   }
 
-  // Nothing notifies it any more: the handler does so once.
+  // Nothing to do: the handler notifies only once.
   void silence() noexcept {
     listener_->is_reported.store(true);
     if (!listener_->is_inherited()) listener_->bell.reset();
@@ -67,8 +68,8 @@ class sigchld_watch {
 
     static void hear(signal_subscriber& self, int) noexcept { static_cast<listener&>(self).look(); }
 
-    // One that somebody else has waited for is not ours any more, and reported as well. Whoever cannot look reports,
-    // too, and leaves it to `reap` to find out.
+    // A child that was reaped elsewhere is reported as well. So is one that cannot be examined: `reap` finds
+    // out.
     void look() noexcept {
       if (is_reported.load()) return;
       int error = 0;
@@ -97,6 +98,6 @@ class sigchld_watch {
   std::unique_ptr<listener, unsubscribe> listener_;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

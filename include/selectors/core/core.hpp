@@ -16,7 +16,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // A hand-made vtable of the concrete key type, of which the core knows the record alone.
 struct key_vtable {
@@ -40,7 +40,24 @@ struct reached {
   event_bits events = 0;
 };
 
+// A step of the loop on its slow path, and where the loop goes on.
+template <class Entry>
+struct loop_step {
+  reached result;
+  const Entry* next = nullptr;
+  const Entry* end = nullptr;
+  std::uint64_t epoch = 0;
+};
+
 enum class outcome : std::uint8_t { ready, timed_out, interrupted, failed };
+
+// What a select found, and its first entry if that can be reported as it is.
+struct selected {
+  outcome result;
+  reached first;
+
+  constexpr selected(outcome what, reached entry = {}) noexcept : result(what), first(entry) {}
+};
 
 // Everything of a selector that does not depend on the type of its data: the keys, the rules of what is
 // reported, and the loop. It never throws. Interests go by reference: by value, their three bytes are stored
@@ -72,15 +89,32 @@ class core {
   failure mark_ready(lookup which, event_mask events) noexcept;
 
   // The results are valid while `epoch` keeps the value that it has afterwards. `why` tells why it failed.
-  outcome select(nanoseconds timeout) noexcept;
-  outcome select_for(nanoseconds timeout) noexcept;
+  selected select(nanoseconds timeout) noexcept;
+  selected select_for(nanoseconds timeout) noexcept;
   failure why() const noexcept { return why_; }
   outcome refuse_timeout() noexcept {
     return fail(is_of_this_process() ? failure(errc::invalid_timeout) : usable());
   }
   std::uint64_t epoch() const noexcept { return epoch_; }
+
+  // A loop keeps its place in registers, and here: behind the entry that was reached last, or null.
+  const entry* cursor() const noexcept { return state_.cursor; }
+  const entry* end() const noexcept { return state_.cursor == nullptr ? nullptr : state_.end; }
+  // As `select` left it: nothing was reached.
+  bool is_at_first() const noexcept { return state_.cursor == state_.backend.entries(); }
+  void set_cursor(const entry* next) noexcept { state_.cursor = next; }
+  // Whether the loop that began at `epoch` is still the one that runs. It is, at another place in memory, if
+  // only the epoch differs because the entries have moved.
+  bool is_running(std::uint64_t epoch) const noexcept {
+    return epoch >= loop_epoch_ && state_.cursor != nullptr;
+  }
   bool has_next() const noexcept;
-  reached next() noexcept;
+  void count_reached() noexcept { count(statistic::reached); }
+  void finish_loop() noexcept { state_.cursor = nullptr; }
+  // From the entry at the cursor on.
+  loop_step<entry> next_slow() noexcept;
+  // Of a loop that remembers another epoch: the entries have moved, or it has ended.
+  loop_step<entry> next_after(std::uint64_t epoch) noexcept;
 
   const handle_table& keys() const noexcept { return state_.keys; }
   std::size_t size() const noexcept { return state_.size; }
@@ -119,16 +153,17 @@ class core {
     Backend backend;
     handle_table keys;
     pool nodes;
-    const entry* cursor = nullptr;  // what the loop reaches next
-    const entry* end = nullptr;
-    record_list constructing;   // their data is being constructed
-    record_list retired;        // unregistered; their data lives until the next select
-    record_list self_reported;  // also the retired among them, until pruned
-    record_list quarantine;     // destroyed, but the kernel may still name them
+    const entry* cursor = nullptr;  // what the loop reaches next; null if there is no loop
+    record_list constructing;       // their data is being constructed
+    record_list retired;            // unregistered; their data lives until the next select
+    record_list self_reported;      // also the retired among them, until pruned
+    record_list quarantine;         // destroyed, but the kernel may still name them
     std::size_t size = 0;
     std::size_t quarantined = 0;
-    std::size_t ghosts = 0;  // reports of what is leaked, since the last heal
-    process_stamp stamp;     // the process it belongs to; empty when it is closed
+    std::size_t ghosts = 0;      // reports of what is leaked, since the last heal
+    process_stamp stamp;         // the process it belongs to; empty when it is closed
+    const entry* end = nullptr;  // of the loop, if there is one
+    process_stamp gate;          // the same while no work is pending, else empty: one load tells both
     std::uint8_t pending_work = 0;
     bool inherited = false;  // came here by being assigned over
   };
@@ -137,16 +172,24 @@ class core {
   bool has_work(unsigned bits) const noexcept { return (state_.pending_work & bits) != 0; }
   void add_work(unsigned bits) const noexcept {
     state_.pending_work = static_cast<std::uint8_t>(state_.pending_work | bits);
+    state_.gate.clear();
   }
   void remove_work(unsigned bits) noexcept {
     state_.pending_work = static_cast<std::uint8_t>(state_.pending_work & ~bits);
+    set_gate();
+  }
+  void set_gate() noexcept {
+    if (state_.pending_work == 0)
+      state_.gate = state_.stamp;
+    else
+      state_.gate.clear();
   }
   void count([[maybe_unused]] statistic what) noexcept {
     if constexpr (requires { state_.backend.count(what); }) state_.backend.count(what);
   }
   void end_loop() noexcept {
-    ++epoch_;
-    state_.cursor = state_.end = nullptr;
+    loop_epoch_ = ++epoch_;
+    state_.cursor = nullptr;
   }
 
   static failure check(const any_interest& what) noexcept {
@@ -171,11 +214,16 @@ class core {
   bool is_being_constructed(native_handle_type handle) const noexcept;
   failure reserve(native_handle_type handle) noexcept;
   failure change(record& r, const any_interest& what) noexcept;
+  failure finish_change(record& r, const any_interest& was, failure why) noexcept;
   failure watch_anew(record& r, const any_interest& was) noexcept;
   failure pause_or_resume(record& r, const any_interest& what) noexcept;
   failure roll_back(record& r, const any_interest& was, failure why) noexcept;
   void arm(record& r) noexcept;
   void set_slow_path_mask(record& r) noexcept;
+  // What a loop that has not begun knows of its first entry is not true any more.
+  void forget_first() noexcept {
+    if (is_at_first()) ++epoch_;
+  }
   void mark_failed(record& r) noexcept;
   void detach(record& r) noexcept;
   void note_leaks() noexcept;
@@ -203,6 +251,7 @@ class core {
   }
   void note_stale(const record& r) noexcept;
   failure heal() noexcept;
+  failure make_room() noexcept;
   void forget_leaks() noexcept;
   void attach(record& r) noexcept;
   void attach_all() noexcept;
@@ -219,12 +268,12 @@ class core {
   bool begin_loop(int found) noexcept;
   void watch_loop(int found) noexcept;
   outcome fail(failure why) noexcept;
-  reached next_slow() noexcept;
 
   const key_vtable* type_;
   failure why_;
-  std::uint64_t epoch_ = 0;  // ends outstanding loops; stays with the object, and only grows
-  mutable state state_;      // what `native_handle` makes when it is first asked for is in it
+  std::uint64_t epoch_ = 0;       // what outstanding loops remember; stays with the object, and only grows
+  std::uint64_t loop_epoch_ = 0;  // loops that remember an earlier one have ended
+  mutable state state_;           // what `native_handle` makes when it is first asked for is in it
 };
 
 // ---- opening and closing ----------------------------------------------------------------------------------
@@ -235,6 +284,7 @@ SELECTORS_NOINLINE failure core<Backend>::open() noexcept {
   if (const failure failed = own.set()) return failed;
   if (const failure failed = state_.backend.open()) return failed;
   state_.stamp = own;
+  set_gate();
   return {};
 }
 
@@ -249,6 +299,7 @@ SELECTORS_NOINLINE failure core<Backend>::reopen() noexcept {
   if (const failure failed = own.set()) return failed;
   if (const failure failed = state_.backend.reopen()) return failed;
   state_.stamp = own;
+  set_gate();
   attach_all();
   signal(has_own_work());
   return {};
@@ -258,10 +309,13 @@ template <selector_backend Backend>
 SELECTORS_NOINLINE void core<Backend>::close() noexcept {
   end_loop();
   retire_all();
+  for (record* r = state_.constructing.first(); r != nullptr; r = r->next)
+    r->attached = r->always_ready = r->aliased = false;
   state_.backend.close();
   forget_leaks();
   remove_work(watched_from_outside);
   state_.stamp.clear();
+  state_.gate.clear();
 }
 
 // Our former keys move into `other`, because a handler of one of them may be running. Keys that this object
@@ -307,7 +361,7 @@ SELECTORS_NOINLINE native_handle_type core<Backend>::native_handle(failure& why)
       if (why) return invalid_handle;
     }
     add_work(watched_from_outside);
-    if (is_of_this_process() && state_.cursor == state_.end) signal(has_own_work());
+    if (is_of_this_process() && state_.cursor == nullptr) signal(has_own_work());
   }
   return state_.backend.native_handle();
 }
@@ -321,4 +375,4 @@ SELECTORS_COLD bool core<Backend>::has_own_work() const noexcept {
   return false;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

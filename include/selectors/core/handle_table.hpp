@@ -12,7 +12,7 @@
 #include <selectors/detail/handle_hash.hpp>
 #endif
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 #if SELECTORS_HAS_WINSOCK
 
@@ -54,4 +54,4 @@ class handle_table {
 
 #endif
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -10,8 +10,8 @@
 // it, while a duplicate kept the file open (dup(2), a child process). Linux's epoll then goes on watching the
 // file, and cannot be told to stop: it knows registrations by number and file, and the number means nothing
 // any more, or another file. The node of such a key is put into quarantine instead of being reused, since the
-// kernel may still report it: then it is a ghost. A number that leaked and is registered again is aliased: the
-// kernel could take one registration for the other.
+// kernel may still report it: then it is a ghost. A number that leaked and is registered again is aliased:
+// the kernel could take one registration for the other.
 //
 // Healing gets rid of ghosts. The epoll backend isolates them first, at a constant number of system calls
 // (see epoll.hpp). A full heal replaces the kernel object, which costs a system call a key, and frees the
@@ -19,7 +19,7 @@
 // key. Other backends that can leak heal after 1 + size()/8 reports of ghosts: with fewer, one program that
 // duplicates a descriptor could make the selector replace its object at each wait.
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::note_stale(const record& r) noexcept {
@@ -36,9 +36,10 @@ template <selector_backend Backend>
 SELECTORS_COLD failure core<Backend>::heal() noexcept {
   count(statistic::healed);
   if constexpr (finds_leaks) {
-    if (!has_work(full_heal_wanted) && state_.backend.isolate_leaks([this](auto visit) {
-          for_each_record([&](record& r) { visit(r, r.armed || !r.registered); });
-        })) {
+    const auto for_each = [this](auto visit) {
+      this->for_each_record([&](record& r) { visit(r, r.armed || !r.registered); });
+    };
+    if (!has_work(full_heal_wanted) && state_.backend.isolate_leaks(for_each)) {
       remove_work(heal_wanted);
       for_each_record([this](record& r) {
         if (r.armed && !r.attached && !r.always_ready && !r.failed) mark_failed(r);
@@ -48,14 +49,25 @@ SELECTORS_COLD failure core<Backend>::heal() noexcept {
     }
   }
   if (state_.backend.reopen()) {
-    state_.backend.close();
-    if (const failure failed = state_.backend.open()) {
+    if (const failure failed = make_room()) {
       close();
       return failed;
     }
   }
   attach_all();
+  signal(has_own_work());
   return {};
+}
+
+// Gives up the kernel object first, so that there is a descriptor for the fresh one.
+template <selector_backend Backend>
+SELECTORS_COLD failure core<Backend>::make_room() noexcept {
+  if constexpr (requires { state_.backend.replace(); }) {
+    return state_.backend.replace();
+  } else {
+    state_.backend.close();
+    return state_.backend.open();
+  }
 }
 
 // The kernel object that knew them is gone.
@@ -91,4 +103,4 @@ SELECTORS_COLD void core<Backend>::attach(record& r) noexcept {
     arm(r);
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

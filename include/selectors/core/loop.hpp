@@ -10,7 +10,7 @@
 
 // Waiting, and the loop over what a wait found.
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // When a wait must end. The clock is read only by those that ask: where nothing stale can end a wait early,
 // its timeout is the kernel's affair alone.
@@ -39,27 +39,26 @@ class deadline {
 // ---- waiting ----------------------------------------------------------------------------------------------
 
 template <selector_backend Backend>
-SELECTORS_ALWAYS_INLINE outcome core<Backend>::select(nanoseconds timeout) noexcept {
-  if (!is_of_this_process()) [[unlikely]]
-    return fail(usable());
-  ++epoch_;
-  if (state_.pending_work != 0 || state_.cursor != state_.end) [[unlikely]]
+SELECTORS_ALWAYS_INLINE selected core<Backend>::select(nanoseconds timeout) noexcept {
+  if (!state_.gate.is_current() || state_.cursor != nullptr) [[unlikely]]
     return select_slow(timeout);
   const int found = state_.backend.wait(timeout);
   if (found > 0) [[likely]] {
     const entry* const first = state_.backend.entries();
-    state_.cursor = first;
-    state_.end = first + found;
-    if ((Backend::bits(*first) & static_cast<record*>(Backend::token(*first))->slow_path_mask) == 0)
-        [[likely]]
-      return outcome::ready;
+    auto* const r = static_cast<record*>(Backend::token(*first));
+    const event_bits bits = Backend::bits(*first);
+    if (!r->needs_slow_path(bits)) [[likely]] {
+      state_.cursor = first;
+      state_.end = first + found;
+      return {outcome::ready, {r, bits}};
+    }
   }
   return finish_wait(found, timeout);
 }
 
 // A wait for a time reads the clock if a leaked registration may end it early.
 template <selector_backend Backend>
-inline outcome core<Backend>::select_for(nanoseconds timeout) noexcept {
+inline selected core<Backend>::select_for(nanoseconds timeout) noexcept {
   if (may_have_leaks() && timeout != nanoseconds::zero()) [[unlikely]]
     add_work(leaks_suspected);
   return select(timeout);
@@ -76,20 +75,23 @@ SELECTORS_COLD outcome core<Backend>::fail(failure why) noexcept {
 template <selector_backend Backend>
 SELECTORS_COLD outcome core<Backend>::finish_wait(int found, nanoseconds timeout) noexcept {
   if (found <= 0) {
-    state_.cursor = state_.end = nullptr;
+    state_.cursor = nullptr;
     if (found == 0) return outcome::timed_out;
     return errno == EINTR ? outcome::interrupted : fail(failure::system(Backend::wait_call, errno));
   }
+  state_.cursor = state_.backend.entries();
+  state_.end = state_.cursor + found;
   if (has_next()) return outcome::ready;
   add_work(leaks_suspected);
   if (begin_loop(gather(found))) return outcome::ready;
-  return timeout == nanoseconds::zero() ? outcome::timed_out : wait_slow(timeout);
+  return timeout == nanoseconds::zero() && !has_work(heal_wanted) ? outcome::timed_out : wait_slow(timeout);
 }
 
 template <selector_backend Backend>
 SELECTORS_COLD outcome core<Backend>::select_slow(nanoseconds timeout) noexcept {
+  if (!is_of_this_process()) return fail(usable());
   carry_unreached();
-  state_.cursor = state_.end = nullptr;
+  end_loop();
   destroy_retired();
   return wait_slow(timeout);
 }
@@ -101,6 +103,7 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
   bool reads_clock = has_work(leaks_suspected | heal_wanted);
   deadline end(reads_clock ? timeout : forever);
   nanoseconds left = timeout;
+  bool has_healed = false;
   for (;;) {
     if (has_work(heal_wanted))
       if (const failure failed = heal()) return fail(failed);
@@ -114,6 +117,9 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
     }
     if (begin_loop(gather(found))) return outcome::ready;
     if (found == 0 || left == nanoseconds::zero()) {
+      // What was found to be leaked must not keep those awake who watch the native handle, once we have looked.
+      left = nanoseconds::zero();
+      if (has_work(heal_wanted) && !std::exchange(has_healed, true)) continue;
       signal(has_own_work());
       return outcome::timed_out;
     }
@@ -129,7 +135,7 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
 template <selector_backend Backend>
 SELECTORS_COLD int core<Backend>::gather(int found) noexcept {
   if constexpr (finds_leaks) {
-    if (has_work(leaks_suspected)) {
+    if (may_have_leaks() || has_work(leaks_suspected)) {
       found = state_.backend.drop_leaked(found, [this] { count(statistic::stale); });
       if (state_.backend.wants_isolation()) add_work(heal_wanted);
       if (state_.backend.wants_full_heal()) add_work(heal_wanted | full_heal_wanted);
@@ -150,7 +156,7 @@ SELECTORS_COLD bool core<Backend>::begin_loop(int found) noexcept {
   }
   for (const entry* e = state_.cursor; e != state_.end; ++e)
     note_stale(*static_cast<record*>(Backend::token(*e)));
-  state_.cursor = state_.end = nullptr;
+  state_.cursor = nullptr;
   return false;
 }
 
@@ -158,41 +164,34 @@ SELECTORS_COLD bool core<Backend>::begin_loop(int found) noexcept {
 
 template <selector_backend Backend>
 SELECTORS_NOINLINE bool core<Backend>::has_next() const noexcept {
-  for (const entry* e = state_.cursor; e != state_.end; ++e)
+  for (const entry* e = state_.cursor; e != end(); ++e)
     if (peek(*static_cast<const record*>(Backend::token(*e)), Backend::events(*e)) != 0) return true;
   return false;
 }
 
-// The next entry that has something left to report.
+// The slow path from the entry at the cursor: an error, a one-shot, events no longer requested, or the mark
+// at the end of a loop that is watched from outside. At the end the cursor is null.
 template <selector_backend Backend>
-SELECTORS_ALWAYS_INLINE reached core<Backend>::next() noexcept {
-  if (state_.cursor == state_.end) return {};
-  const entry& e = *state_.cursor++;
-  auto* const r = static_cast<record*>(Backend::token(e));
-  if (const event_bits bits = Backend::bits(e); (bits & r->slow_path_mask) == 0) [[likely]] {
-    count(statistic::reached);
-    return {r, bits};
-  }
-  return next_slow();
-}
-
-// The slow path from the entry just consumed: an error, a one-shot, events no longer requested, or the mark
-// at the end of a loop that is watched from outside.
-template <selector_backend Backend>
-SELECTORS_COLD reached core<Backend>::next_slow() noexcept {
-  for (const entry* e = state_.cursor - 1; e != state_.end; state_.cursor = ++e) {
-    record& r = *static_cast<record*>(Backend::token(*e));
+SELECTORS_COLD loop_step<typename Backend::entry> core<Backend>::next_slow() noexcept {
+  while (state_.cursor != end()) {
+    const entry& e = *state_.cursor;
+    record& r = *static_cast<record*>(Backend::token(e));
     if (r.handle == invalid_handle) [[unlikely]] {
-      state_.cursor = state_.end;
+      finish_loop();
       signal(has_own_work());
       return {};
     }
-    const event_bits events = deliver(r, Backend::events(*e));
-    if (events == 0) continue;
-    state_.cursor = e + 1;
-    return {&r, events};
+    ++state_.cursor;
+    const event_bits events = deliver(r, Backend::events(e));
+    if (events != 0) return {{&r, events}, state_.cursor, state_.end, epoch_};
   }
+  finish_loop();
   return {};
+}
+
+template <selector_backend Backend>
+SELECTORS_COLD loop_step<typename Backend::entry> core<Backend>::next_after(std::uint64_t epoch) noexcept {
+  return is_running(epoch) ? next_slow() : loop_step<entry>();
 }
 
 template <selector_backend Backend>
@@ -229,14 +228,15 @@ SELECTORS_COLD event_bits core<Backend>::deliver(record& r, event_bits bits) noe
 }
 
 // A loop that is watched from outside: the native handle must be readable while the loop has not reached
-// what the kernel does not report again. A mark at its end tells when that is over.
+// what the kernel does not report again, or reports again to those alone who watch level-triggered. A mark at
+// its end tells when that is over.
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::watch_loop(int found) noexcept {
   static constinit record end_of_loop;
   for (const entry* e = state_.cursor; e != state_.end; ++e) {
     const record& r = *static_cast<const record*>(Backend::token(*e));
     constexpr event_bits repeated = mask_bits::of(event::read | event::write);
-    if (is_reported_again(r) && (Backend::events(*e) & ~repeated) == 0) continue;
+    if (found == 1 && is_reported_again(r) && (Backend::events(*e) & ~repeated) == 0) continue;
     signal(true);
     break;
   }
@@ -244,4 +244,4 @@ SELECTORS_COLD void core<Backend>::watch_loop(int found) noexcept {
   ++state_.end;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

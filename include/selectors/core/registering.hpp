@@ -6,7 +6,7 @@
 
 // Registering, modifying, unregistering; and the keys that wait to be destroyed.
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // ---- registering ------------------------------------------------------------------------------------------
 
@@ -24,7 +24,8 @@ SELECTORS_NOINLINE failure core<Backend>::reserve(native_handle_type handle) noe
   if (!state_.keys.has_room(handle) && !Backend::is_open(handle)) return failure::not_open();
   if (!state_.nodes.reserve_one(type_->layout) || !state_.keys.reserve(handle)) return failure::memory();
   // The entries may move while a loop goes over them.
-  const bool is_looping = state_.cursor != state_.end;
+  const bool is_looping = state_.cursor != nullptr;
+  const entry* const before = state_.backend.entries();
   const auto reached = is_looping ? state_.cursor - state_.backend.entries() : 0;
   const auto used = is_looping ? state_.end - state_.backend.entries() : 0;
   const std::size_t count = state_.nodes.taken() + 2;  // the new one, and the mark at the end of a loop
@@ -32,6 +33,7 @@ SELECTORS_NOINLINE failure core<Backend>::reserve(native_handle_type handle) noe
   if (is_looping) {
     state_.cursor = state_.backend.entries() + reached;
     state_.end = state_.backend.entries() + used;
+    if (before != state_.backend.entries()) ++epoch_;  // so the loop looks for its new place
   }
   return failed;
 }
@@ -63,14 +65,18 @@ SELECTORS_NOINLINE failure core<Backend>::add(native_handle_type handle, const a
   return {};
 }
 
-// Data's constructor must not close the selector. If it does, the key is retired as all others were.
+// Data's constructor must not close the selector. If it does, the key is retired as all others were; if it has
+// opened it again, the kernel knows nothing of the key yet.
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::publish(record& r) noexcept {
   state_.constructing.remove(r);
-  if (!is_open()) [[unlikely]] {
+  failure lost = is_open() ? failure() : errc::closed;
+  if (!lost && !r.attached && !r.always_ready && !r.interest.events.empty()) [[unlikely]]
+    lost = state_.backend.add(r);
+  if (lost) [[unlikely]] {
     state_.retired.push_back(r);
     add_work(retired_keys);
-    return errc::closed;
+    return lost;
   }
   r.registered = true;
   state_.keys.set(r.handle, &r);
@@ -107,9 +113,20 @@ SELECTORS_NOINLINE failure core<Backend>::change(record& r, const any_interest& 
     return pause_or_resume(r, what);
   const any_interest was = std::exchange(r.interest, what);
   const failure failed = state_.backend.modify(r, was);
+  if (failed || r.leaked || !r.attached) [[unlikely]]
+    return finish_change(r, was, failed);
+  r.failed = false;
+  r.armed = true;
+  set_slow_path_mask(r);
+  return {};
+}
+
+// It failed; or the kernel watches another file by now, and may have kept the old one; or nothing at all.
+template <selector_backend Backend>
+SELECTORS_COLD failure core<Backend>::finish_change(record& r, const any_interest& was,
+                                                    failure why) noexcept {
   note_leaks();
-  if (failed) [[unlikely]]
-    return roll_back(r, was, failed);
+  if (why) return roll_back(r, was, why);
   arm(r);
   return {};
 }
@@ -128,10 +145,7 @@ SELECTORS_NOINLINE failure core<Backend>::watch(lookup which, const any_interest
   } else {
     if (!Backend::refuses_closed && !Backend::is_open(r.handle)) return failure::not_open();
     const any_interest was = std::exchange(r.interest, what);
-    const failure failed = watch_anew(r, was);
-    note_leaks();
-    if (failed) return roll_back(r, was, failed);
-    arm(r);
+    if (const failure failed = finish_change(r, was, watch_anew(r, was))) return failed;
   }
   drop_pending(r);
   return {};
@@ -212,6 +226,7 @@ template <selector_backend Backend>
 inline void core<Backend>::set_slow_path_mask(record& r) noexcept {
   const bool is_fast = r.attached && !r.marked && r.interest.mode != trigger::oneshot;
   r.slow_path_mask = static_cast<std::uint16_t>(is_fast ? ~mask_bits::of(r.interest.events) : all_bits);
+  forget_first();
 }
 
 // The kernel no longer watches it; the next select reports that once, as an error.
@@ -219,6 +234,7 @@ template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::mark_failed(record& r) noexcept {
   r.armed = r.failed = true;
   r.slow_path_mask = all_bits;
+  forget_first();
   add_self_reported(r);
 }
 
@@ -227,6 +243,7 @@ template <selector_backend Backend>
 SELECTORS_NOINLINE void core<Backend>::detach(record& r) noexcept {
   r.slow_path_mask = all_bits;
   r.armed = r.failed = false;
+  forget_first();
   if (!r.attached || !is_of_this_process()) return;
   if (!state_.backend.remove(r)) {
     r.leaked = true;
@@ -281,4 +298,4 @@ void core<Backend>::recycle(record& r) noexcept {
   if (++state_.quarantined > 64 + state_.size) add_work(heal_wanted | full_heal_wanted);
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

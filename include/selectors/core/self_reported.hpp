@@ -9,7 +9,7 @@
 // What the selector reports of its own accord: files that are always ready, keys that the kernel refused to
 // watch again, keys that were marked ready, and what the last loop did not reach.
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 template <selector_backend Backend>
 SELECTORS_COLD failure core<Backend>::mark_ready(lookup which, event_mask events) noexcept {
@@ -23,6 +23,7 @@ SELECTORS_COLD failure core<Backend>::mark_ready(lookup which, event_mask events
   r.pending_bits = static_cast<std::uint8_t>(r.pending_bits | mask_bits::of(events));
   r.marked = true;
   r.slow_path_mask = all_bits;
+  forget_first();
   add_self_reported(r);
   return {};
 }
@@ -108,7 +109,7 @@ SELECTORS_COLD int core<Backend>::merge_self_reported(int found) noexcept {
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::carry_unreached() noexcept {
   bool has_carried = false;
-  for (const entry* e = state_.cursor; e != state_.end; ++e) {
+  for (const entry* e = state_.cursor; e != end(); ++e) {
     record& r = *static_cast<record*>(Backend::token(*e));
     const event_bits bits = Backend::events(*e) & reportable_bits;
     if (!r.registered || peek(r, bits) == 0) continue;
@@ -124,7 +125,7 @@ SELECTORS_COLD void core<Backend>::carry_unreached() noexcept {
     record& r = state_.self_reported.pop_front();
     if (!r.carried || !r.registered) others.push_back(r);
   }
-  for (const entry* e = state_.cursor; e != state_.end; ++e) {
+  for (const entry* e = state_.cursor; e != end(); ++e) {
     record& r = *static_cast<record*>(Backend::token(*e));
     if (!r.registered || !r.carried) continue;
     r.self_reported = true;
@@ -141,9 +142,9 @@ SELECTORS_COLD void core<Backend>::drop_pending(record& r) noexcept {
   r.marked = false;
   set_slow_path_mask(r);
   const entry* const first = state_.backend.entries();
-  for (const entry* e = state_.cursor; e != state_.end; ++e)
+  for (const entry* e = state_.cursor; e != end(); ++e)
     if (Backend::token(*e) == &r)
       state_.backend.set_entry(static_cast<std::size_t>(e - first), r, entry_is_void);
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

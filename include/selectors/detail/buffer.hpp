@@ -10,9 +10,9 @@
 #include <type_traits>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// What a buffer is whatever its elements are.
+// The part of a buffer that does not depend on the type of its elements.
 class untyped_buffer {
  public:
   std::size_t capacity() const noexcept { return capacity_; }
@@ -46,20 +46,21 @@ class untyped_buffer {
   std::size_t capacity_ = 0;
 };
 
-// An array of trivial elements that grows, and answers instead of throwing when there is no memory.
-// All of its capacity is there to use: it has no size of its own. Growing by a half keeps the cost of
-// registering amortized and the memory beside a handle small.
+// A growing array of trivial elements that returns false instead of throwing when there is no memory. It has
+// a capacity but no size: all of it can be used. Growing by half keeps registering amortized O(1) and wastes
+// little memory.
 template <class T>
 class buffer : public untyped_buffer {
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
-  // Room for `count` elements, or false and nothing changed. Moves what is there; what is new is zero.
+  // Makes room for `count` elements; false if there is no memory, and nothing has changed then. New elements
+  // are zero.
   [[nodiscard]] bool reserve(std::size_t count) noexcept {
     return count <= capacity_ || grow(count, sizeof(T), capacity_, true);
   }
-  // The same for elements that are written before they are read: no more than `used` of them are moved, and the rest is
-  // not touched, so that the system need not give it pages yet.
+  // The same for elements that are written before they are read: only the first `used` are kept, and the rest
+  // is not touched, so that the system need not provide its pages yet.
   [[nodiscard]] bool reserve(std::size_t count, std::size_t used) noexcept {
     return count <= capacity_ || grow(count, sizeof(T), used, false);
   }
@@ -70,4 +71,4 @@ class buffer : public untyped_buffer {
   const T& operator[](std::size_t i) const noexcept { return data()[i]; }
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/version.hpp>
+
 #include <bit>
 #include <chrono>
 #include <cmath>
@@ -15,7 +17,7 @@
 // clock. They are rounded up, so that no timer is early, and saturate. timeout.hpp answers another question:
 // how many nanoseconds are left.
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 template <class T>
 inline constexpr bool is_duration = false;
@@ -182,4 +184,4 @@ due_time<Clock> to_due(const std::chrono::duration<Rep, Period>& from_now) noexc
   return {point(saturating_add(Clock::now().time_since_epoch(), from_now)), true};
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -9,12 +9,12 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// Which item a handle has, for handles of any number: items are things with a `handle`, and stay at the position where
-// they were put until they are taken out, so who goes over the positions misses none when others leave. Beside them
-// stands an index by hash: open addressing, probed linearly, at most half full. No memory is needed while no more
-// items are in than at some earlier time.
+// A map from handles to items, for handles that may be any number. An item has a member `handle`. It keeps
+// its position until it is erased, so an iteration misses none when others are erased. An index by hash
+// points to the positions: open addressing, linear probing, at most half full. Nothing is allocated while
+// there are no more items than at some earlier time.
 template <class Item>
 class handle_hash {
  public:
@@ -31,11 +31,11 @@ class handle_hash {
     return *this;
   }
 
-  // Room for one more, or false and nothing changed.
-  // No number takes more room than another.
+  // Makes room for one more; false if there is no memory, and nothing has changed then. No number takes more
+  // room than another.
   static constexpr bool has_room(native_handle_type) noexcept { return true; }
   [[nodiscard]] bool reserve(native_handle_type) noexcept { return reserve_count(count_ + 1); }
-  // Room for that many.
+  // Makes room for `count` items.
   [[nodiscard]] bool reserve_count(std::size_t count) noexcept {
     return slots_.reserve(count) && (count * 2 <= index_.capacity() || grow_index(count * 2));
   }
@@ -45,7 +45,7 @@ class handle_hash {
     return i != none ? slots_[index_[i] - 1].item : nullptr;
   }
 
-  // Puts an item where there is none, or with null takes out the one that is there.
+  // Inserts an item for a handle that has none, or, given null, erases the handle's item if it has one.
   void set(native_handle_type handle, Item* item) noexcept {
     if (item != nullptr)
       put(handle, item);
@@ -63,13 +63,13 @@ class handle_hash {
  private:
   struct slot {
     Item* item;
-    std::uint32_t next_free;  // of a place without an item: the next of them, plus one
+    std::uint32_t next_free;  // of a slot without an item: the next such slot, plus one
   };
 
   std::size_t mask() const noexcept { return index_.capacity() - 1; }
 
-  // Fibonacci hashing: the upper half of the product depends on all of the number, whose lowest bits are constant on
-  // Windows.
+  // Fibonacci hashing: the upper half of the product depends on all bits of the number. On Windows the lowest
+  // two bits of a handle are always zero.
   std::size_t home(native_handle_type handle) const noexcept {
     const std::uint64_t mixed = static_cast<std::uint64_t>(handle) * 0x9e3779b97f4a7c15u;
     return static_cast<std::size_t>(mixed >> 32) & mask();
@@ -101,7 +101,8 @@ class handle_hash {
     ++count_;
   }
 
-  // What was moved on by it in the index moves back, so that no search ends too soon.
+  // Backward-shift deletion: later entries of the same probe sequence move into the hole, so that no search
+  // ends too early.
   void take_out(std::size_t hole) noexcept {
     const std::uint32_t position = index_[hole] - 1;
     slots_[position] = {nullptr, free_};
@@ -109,7 +110,8 @@ class handle_hash {
     --count_;
     for (std::size_t i = (hole + 1) & mask(); index_[i] != 0; i = (i + 1) & mask()) {
       const std::size_t wanted = home(slots_[index_[i] - 1].item->handle);
-      if (((i - wanted) & mask()) < ((i - hole) & mask())) continue;  // it stands between its home and here
+      if (((i - wanted) & mask()) < ((i - hole) & mask()))
+        continue;  // its home is behind the hole, so it must stay
       index_[hole] = index_[i];
       hole = i;
     }
@@ -128,10 +130,10 @@ class handle_hash {
   }
 
   std::size_t count_ = 0;
-  std::size_t used_ = 0;    // places that were ever taken
-  std::uint32_t free_ = 0;  // the first of those without an item, plus one
+  std::size_t used_ = 0;    // slots that were ever used
+  std::uint32_t free_ = 0;  // the first slot without an item, plus one; 0 if there is none
   buffer<slot> slots_;
-  buffer<std::uint32_t> index_;  // positions plus one; 0 where there is none
+  buffer<std::uint32_t> index_;  // positions plus one; 0 is empty
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/version.hpp>
+
 #include <cstddef>
 #include <limits>
 #include <new>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// Memory for nodes of one size, in chunks that are given back only with the pool: so a token that the kernel
-// still carries may be stale but never dangles, and a warm pool allocates nothing.
+// Memory for nodes of one size, in chunks that are freed only with the pool: a token that the kernel still
+// carries may be stale, but never dangles, and a warm pool does not allocate.
 class pool {
  public:
   struct layout {
@@ -30,10 +32,10 @@ class pool {
     while (chunks_ != nullptr) release(std::exchange(chunks_, chunks_->next));
   }
 
-  // How many nodes are out.
+  // The number of nodes in use.
   std::size_t taken() const noexcept { return taken_; }
 
-  // Makes sure that `take` has a node to give; false if there is no memory.
+  // Makes sure that `take` finds a free node; false if there is no memory.
   [[nodiscard]] bool reserve_one(layout node) noexcept { return free_ != nullptr || grow(node); }
 
   void* take() noexcept {
@@ -59,7 +61,7 @@ class pool {
     const std::size_t alignment = node.alignment > alignof(chunk) ? node.alignment : alignof(chunk);
     const std::size_t stride = (node.size + alignment - 1) / alignment * alignment;
     const std::size_t header = (sizeof(chunk) + alignment - 1) / alignment * alignment;
-    // A first chunk of about a kibibyte; then as much again by quarters.
+    // The first chunk has about a kibibyte; each later one a quarter of the nodes so far.
     const std::size_t least = stride < 64 ? 16 : 1 + 1024 / stride;
     const std::size_t count = least > total_ / 4 ? least : total_ / 4;
     if (count > ((std::numeric_limits<std::ptrdiff_t>::max)() - header) / stride) return false;
@@ -88,4 +90,4 @@ class pool {
   std::size_t taken_ = 0;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -11,23 +11,23 @@
 #include <new>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// What a mailbox keeps its values in: a queue in chunks, where each value stays where it was put, so that it
-// is moved once. Any thread puts, under the lock; one thread, the taker, reaches and destroys values, which
-// takes the lock once a chunk.
+// The queue of a mailbox, in chunks. A value is moved once, into its slot, and stays there. Any thread
+// appends, under the lock; one thread, the taker, reads and destroys values, and needs the lock only once a
+// chunk.
 template <class T>
 class posted_queue {
  public:
   struct chunk {
-    static constexpr std::size_t size = 2048;  // for small values: of 8 bytes some 250
+    static constexpr std::size_t size = 2048;  // holds about 250 values of 8 bytes
     static constexpr std::size_t header = 2 * sizeof(void*);
     static constexpr std::size_t capacity = sizeof(T) < size - header ? (size - header) / sizeof(T) : 1;
 
     T* slot(std::size_t index) noexcept { return reinterpret_cast<T*>(slots) + index; }
 
     chunk* next;
-    std::size_t destroyed;  // how many of the values
+    std::size_t destroyed;  // the number of values destroyed
     alignas(T) std::byte slots[capacity * sizeof(T)];
   };
 
@@ -40,8 +40,8 @@ class posted_queue {
       while (chain != nullptr) delete std::exchange(chain, chain->next);
   }
 
-  // In a child process: empty, and not locked. Not even the chunks are freed, for a thread that held the lock
-  // may have been in the midst of linking them.
+  // In a child process: makes the queue empty and unlocked. The chunks are not freed, because a thread of the
+  // parent may have been linking them when the process forked.
   void abandon() noexcept {
     head_ = tail_ = spare_ = nullptr;
     filled_ = chunk::capacity;
@@ -61,7 +61,7 @@ class posted_queue {
 
   // Makes sure that `put` or `reserve` finds room. On failure the lock is not held any more.
   failure make_room() noexcept { return has_room() ? failure() : grow(); }
-  // Keeps room for a value that is being made without the lock; what is given back is for anybody.
+  // Reserves room for a value that is being constructed without the lock.
   void reserve() noexcept { ++reserved_; }
   void give_back() noexcept { --reserved_; }
 
@@ -72,7 +72,7 @@ class posted_queue {
     --available_;
     ++posted_;
   }
-  // How many, ever.
+  // The number of values ever posted.
   std::size_t posted() const noexcept { return posted_; }
 
   // ---- the taker, without the lock ----
@@ -82,7 +82,7 @@ class posted_queue {
     chunk* in;
   };
 
-  // Whether fewer than `limit` have been reached, ever, which is what `posted` was at some time.
+  // Whether fewer than `limit` values were ever reached; `limit` is an earlier result of `posted`.
   bool is_before(std::size_t limit) const noexcept {
     return static_cast<std::ptrdiff_t>(limit - reached_) > 0;
   }
@@ -103,8 +103,8 @@ class posted_queue {
   }
 
  private:
-  // How many values fit without an allocation, wherever in a chunk the first of them lies: so that none is
-  // made while no more values are in than at some earlier time.
+  // How many values fit into `chunks` chunks wherever in a chunk the first of them lies. This ensures that
+  // nothing is allocated while there are no more values than at some earlier time.
   static constexpr std::size_t room_of(std::size_t chunks) noexcept {
     return chunks == 0 ? 0 : (chunks - 1) * chunk::capacity + 1;
   }
@@ -112,7 +112,7 @@ class posted_queue {
     return posted_ + reserved_ - destroyed_.load(std::memory_order_relaxed) < room_ && available_ > reserved_;
   }
 
-  // Memory is had without the lock, so that no thread waits for it.
+  // Allocates without the lock, so that no thread waits for the allocator.
   SELECTORS_COLD failure grow() noexcept {
     do {
       lock_.unlock();
@@ -135,10 +135,10 @@ class posted_queue {
     filled_ = 0;
   }
 
-  // The last value is counted when the chunk can be used: else a thread would find room, but no chunk. The
-  // tail starts over.
+  // The chunk's last value is counted as destroyed only when the chunk can be reused: otherwise a thread
+  // could find room but no chunk. If the chunk is the tail, it starts over.
   SELECTORS_COLD void recycle(chunk* emptied) noexcept {
-    const bool was_locked = !lock_.lock();  // a T's move constructor takes the step of a loop
+    const bool was_locked = !lock_.lock();  // locked already: a T's move constructor steps a loop
     if (emptied == head_) {
       if (emptied != tail_) head_ = head_->next;
       head_index_ = 0;
@@ -158,13 +158,13 @@ class posted_queue {
     destroyed_.store(destroyed_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
 
-  // What the lock guards, and what is the taker's, in cache lines of their own.
+  // Members that the lock guards and members of the taker are in separate cache lines.
   alignas(64) short_lock lock_;
   chunk* tail_ = nullptr;
-  std::size_t filled_ = chunk::capacity;  // of the tail
+  std::size_t filled_ = chunk::capacity;  // slots used in the tail
   std::size_t posted_ = 0;                // how many, ever
   std::size_t reserved_ = 0;
-  std::size_t available_ = 0;  // slots free in the tail and the spare chunks
+  std::size_t available_ = 0;  // free slots in the tail and the spare chunks
   std::size_t chunks_ = 0;
   std::size_t room_ = 0;
   chunk* spare_ = nullptr;
@@ -175,4 +175,4 @@ class posted_queue {
   std::atomic<std::size_t> destroyed_{0};  // how many, ever; written by the taker alone
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

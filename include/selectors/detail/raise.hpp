@@ -5,12 +5,12 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// Whether the forms that throw exist: a constraint on each of them.
+// Whether the throwing forms exist: a constraint on each of them.
 inline constexpr bool has_exceptions = SELECTORS_EXCEPTIONS;
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #if SELECTORS_EXCEPTIONS
 
@@ -22,9 +22,9 @@ inline constexpr bool has_exceptions = SELECTORS_EXCEPTIONS;
 #include <system_error>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// What the library throws. It puts its text together without strings: those of std::system_error's own
+// The exception that the library throws. It formats its text without std::string: std::system_error's own
 // constructors would add two kibibytes to every program.
 class selector_error final : public std::system_error {
  public:
@@ -65,9 +65,9 @@ class selector_error final : public std::system_error {
   char text_[184];
 };
 
-// Made while there is memory, to be thrown when there is none: a copy of it allocates nothing. It is gone
-// when static objects are destroyed, and a module is unloaded: what needs it then, or before it is made,
-// goes without. A template, so that it is in those programs alone that can throw it.
+// An exception that is made while there is memory, to be thrown when there is none: copying it does not
+// allocate. It does not exist before static objects are constructed, nor after they are destroyed or the
+// module is unloaded. A template, so that only programs that can throw it contain it.
 template <class Error>
 class spare_error {
  public:
@@ -108,9 +108,9 @@ template <class Error>
   throw error;
 }
 
-// Every exception of the library leaves here. The text names the call, the handle if there is one, what
-// refused it and why. std::bad_alloc is thrown in one case alone: there is no memory
-// at all before `main` has begun, or after it.
+// Throws every exception of the library. The text names the call, the handle if there is one, the system call
+// that failed, and why. std::bad_alloc is thrown only if there is no memory at all before `main` begins or
+// after it ends.
 template <class Error = selector_error>
 [[noreturn]] SELECTORS_COLD void raise(failure what, const char* operation) {
   raise_about<Error>(what, operation, nullptr);
@@ -120,16 +120,16 @@ template <class Error = selector_error>
   raise_about<Error>(what, operation, &handle);
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #else
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// Only declared: what calls it is never instantiated.
+// Only declared: its callers are never instantiated.
 [[noreturn]] void raise(failure what, const char* operation,
                         native_handle_type handle = invalid_handle) noexcept;
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-namespace selectors::detail {
+#include <selectors/version.hpp>
 
-// A number that threads share, when no other memory depends on it: std::atomic<T> in relaxed order, by what the compilers
-// of systems with fork(2) have built in. <atomic> would be a tenth of what the umbrella takes to compile.
+namespace SELECTORS_NAMESPACE::detail {
+
+// A number that threads share and on which no other memory depends: std::atomic<T> in relaxed order, by the
+// compiler's builtins. <atomic> would add a tenth to the time that the umbrella takes to compile.
 template <class T>
 class relaxed_atomic {
  public:
@@ -17,4 +19,4 @@ class relaxed_atomic {
   T value_;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

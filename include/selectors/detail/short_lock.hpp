@@ -6,18 +6,18 @@
 #include <atomic>
 #include <cerrno>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // A lock for a few instructions at a time, which a child process can make its own.
 //
 // Why not a std::mutex: fork(2) copies a mutex as it is, and one that another thread holds at that moment
 // stays locked in the child forever. POSIX leaves undefined what unlocking or initializing it there does,
-// pthread_atfork(3); these words are merely stored to. And a thread that locks a std::mutex twice hangs,
-// while `lock` here says so. A thread that waits long sleeps, as with a mutex: spinning alone would burn a
-// time slice if the holder has been preempted.
+// pthread_atfork(3); this lock is reset by a store. Also, a thread that locks a std::mutex twice hangs, while
+// `lock` returns false. A thread that waits long sleeps, as with a mutex: spinning would waste a time slice
+// if the holder was preempted.
 class short_lock {
  public:
-  // False, and nothing done, if this thread holds it already.
+  // Returns false, and does nothing, if this thread holds it already.
   [[nodiscard]] bool lock() noexcept {
     const void* const self = this_thread();
     int seen = unlocked;
@@ -49,11 +49,12 @@ class short_lock {
   static constexpr int max_spins =
       100;  // about as long as a critical section whose cache lines are elsewhere
 
-  // Every thread has an errno of its own. Other than a thread_local of this header, it is the same one in all
-  // modules of a process, whatever their visibility.
+  // Every thread has an errno of its own. Unlike a thread_local of this header, it is the same one in all
+  // modules of a process, whatever the visibility of their symbols.
   static const void* this_thread() noexcept { return &errno; }
 
-  // A lock taken here is called contended even if nobody else waits any more: one wake-up too many.
+  // A lock taken here is marked contended even if no other thread waits any more, which costs one needless
+  // wake-up.
   SELECTORS_NOINLINE void wait() noexcept {
     for (int spins = 0; spins != max_spins; ++spins) {
       int seen = state_.load(std::memory_order_relaxed);
@@ -69,4 +70,4 @@ class short_lock {
   std::atomic<const void*> holder_{nullptr};
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

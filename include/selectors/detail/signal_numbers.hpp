@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/version.hpp>
+
 #include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 /// Some signal numbers, each at most once: a small value that can be copied and kept. A range of `int` in
 /// ascending order.
@@ -61,7 +63,7 @@ class signal_numbers {
   constexpr signal_numbers() noexcept = default;
 
   [[nodiscard]] constexpr bool empty() const noexcept { return begin() == end(); }
-  /// Any number may be asked for; what is no signal is never contained.
+  /// Any number may be passed; one that is not a signal is never contained.
   [[nodiscard]] constexpr bool contains(int number) const noexcept {
     return number > 0 && number < limit && (words_[word_of(number)] & bit_of(number)) != 0;
   }
@@ -91,17 +93,17 @@ class signal_numbers {
   std::uint32_t words_[word_count] = {};
 };
 
-// Those that somebody builds.
+// Signal numbers to which numbers can be added.
 class signal_mask : public signal_numbers {
  public:
   constexpr void insert(int number) noexcept { words_[word_of(number)] |= bit_of(number); }
 };
 
-// Those that have come. Signal handlers add, one thread takes. Words of 32 bits are lock-free on every
-// machine with signals, and what is lock-free may be used in a handler.
+// Signals that have arrived: signal handlers add, one thread takes. Words of 32 bits are lock-free on every
+// machine with signals, and a handler may use lock-free atomics.
 class pending_signals {
  public:
-  // Whether it was not there yet.
+  // Returns whether it was not there yet.
   bool add(int number) noexcept {
     const std::uint32_t bit = signal_numbers::bit_of(number);
     return (words_[signal_numbers::word_of(number)].fetch_or(bit) & bit) == 0;
@@ -118,4 +120,4 @@ class pending_signals {
   std::atomic<std::uint32_t> words_[signal_numbers::word_count] = {};
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/version.hpp>
+
 #include <bit>
 #include <chrono>
 #include <cstdint>
@@ -8,11 +10,11 @@
 #include <ratio>
 #include <type_traits>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 using std::chrono::nanoseconds;
 
-// Waits without end. A wait that does not fit into nanoseconds (292 years) is taken for one.
+// Waits forever. A timeout that does not fit into nanoseconds (292 years) counts as forever.
 inline constexpr nanoseconds forever = (nanoseconds::max)();
 // The result for a duration or time point that is not a number.
 inline constexpr nanoseconds not_a_time = (nanoseconds::min)();
@@ -31,7 +33,7 @@ using widened =
     std::conditional_t<(sizeof(Rep) > sizeof(std::int64_t)), Rep,
                        std::conditional_t<(static_cast<Rep>(-1) < Rep{}), std::int64_t, std::uint64_t>>;
 
-// By its bits: with -ffast-math the compiler takes it for granted that no number is NaN.
+// By its bits: with -ffast-math the compiler assumes that no number is NaN.
 constexpr bool is_nan(double number) noexcept {
   return std::bit_cast<std::uint64_t>(number) << 1 > std::uint64_t{0x7ff} << 53;
 }
@@ -119,7 +121,7 @@ constexpr nanoseconds scaled_roughly(Float ticks) noexcept {
   long double exact = static_cast<long double>(ticks) * static_cast<long double>(Period::num) * 1e9L /
                       static_cast<long double>(Period::den);
   if (exact > 0) exact += exact * (4 * epsilon);
-  if (exact >= 9.2e18L) return forever;  // below 2^63 by more than a rounding
+  if (exact >= 9.2e18L) return forever;  // 2^63 is 9.223e18: below it by more than any rounding
   if (exact <= -9.2e18L) return -forever;
   const auto count = static_cast<std::int64_t>(exact);
   return nanoseconds(static_cast<long double>(count) < exact ? count + 1 : count);
@@ -169,7 +171,7 @@ struct instant {
   }
 };
 
-// Beyond 146 billion years a time point is taken for forever, or for forever ago.
+// A time point more than 146 billion years away counts as forever, or as forever ago.
 inline constexpr std::int64_t max_seconds = std::int64_t{1} << 62;
 
 template <class Period, class Count>
@@ -240,7 +242,8 @@ constexpr bool is_not_a_time(const std::chrono::duration<Rep, Period>& time) noe
 }
 
 // From now to another time of the same clock, rounded up; zero exactly when `now` has reached it. Times that
-// are not integers are compared as <chrono> does, since that is what "reached" means to who compares them.
+// are not integers are compared as <chrono> does, since a caller compares them so to see whether the time is
+// reached.
 template <class Duration, class Now>
 constexpr nanoseconds between(const Duration& until, const Now& now) noexcept {
   if (detail::is_not_a_time(until) || detail::is_not_a_time(now)) return not_a_time;
@@ -260,9 +263,9 @@ constexpr nanoseconds between(const Duration& until, const Now& now) noexcept {
                      up);
 }
 
-// From now to a time point, rounded up and saturating: zero exactly when the clock has reached it, so nothing
-// is early and nothing waits again for nothing. The greatest time point of a clock of nanoseconds or more is
-// never reached.
+// From now to a time point, rounded up and saturating. Zero exactly when the clock has reached it, so no wait
+// is too short and none is repeated needlessly. The greatest time point of a clock with ticks of a nanosecond
+// or more is never reached.
 template <class Clock, class Duration, class NowClock, class NowDuration>
 constexpr nanoseconds remaining(const std::chrono::time_point<Clock, Duration>& until,
                                 const std::chrono::time_point<NowClock, NowDuration>& now) noexcept {
@@ -283,4 +286,4 @@ constexpr nanoseconds remaining(const std::chrono::time_point<Clock, Duration>& 
   }
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <limits>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // What a timer is to the heap. Small, since it is what the cache misses.
 template <class TimePoint>
@@ -265,4 +265,4 @@ class timer_heap {
   std::uint64_t last_of_round_ = 0;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // Numbers that no two timers of the process share, ascending: taken in blocks, so that queues do not meet.
 class serial_numbers {
@@ -157,4 +157,4 @@ class timer_store {
   serial_numbers numbers_;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

@@ -14,18 +14,18 @@
 
 #include <cerrno>
 
-// What waitid(2) and waitpid(2) say of one child process. Neither waits here.
-namespace selectors::detail {
+// What waitid(2) and waitpid(2) report of one child process. Neither call blocks here.
+namespace SELECTORS_NAMESPACE::detail {
 
 enum class child_state : unsigned char { is_running, has_ended, is_not_ours };
 
 struct child_end {
   child_state state;
-  int status = 0;  // as waitpid(2) has it, if it has ended
+  int status = 0;  // as waitpid(2) reports it, if the child has ended
 };
 
-// Looks, and leaves the child to be waited for; `error` is what refused, other than ECHILD. Safe in a signal
-// handler: on every system it is a mere system call.
+// Examines the child and leaves it waitable (WNOWAIT). `error` is the errno of a failure other than ECHILD.
+// Safe in a signal handler: on every system waitid is a plain system call.
 inline child_state look_at_child(idtype_t type, id_t which, int& error) noexcept {
   siginfo_t info{};  // si_pid stays 0 if there is nothing to report: POSIX, waitid
   int result = 0;
@@ -40,14 +40,14 @@ inline child_state look_at_child(pid_t pid, int& error) noexcept {
   return look_at_child(P_PID, static_cast<id_t>(pid), error);
 }
 
-// Whether it is a child of this process, alive or not yet waited for.
+// Fails unless it is a child of this process, alive or not yet waited for.
 inline failure find_child(pid_t pid) noexcept {
   int error = 0;
   if (look_at_child(pid, error) != child_state::is_not_ours) return {};
   return failure::system("waitid", error != 0 ? error : ECHILD);
 }
 
-// Waits for it, if it has ended. Without WUNTRACED and WCONTINUED only an end counts.
+// Reaps it if it has ended. Without WUNTRACED and WCONTINUED a stop is not reported.
 inline child_end reap_child(pid_t pid) noexcept {
   int status = 0;
   pid_t ended = 0;
@@ -59,7 +59,8 @@ inline child_end reap_child(pid_t pid) noexcept {
   return {child_state::has_ended, status};
 }
 
-// Between looking and signalling nobody else may wait for it, or the number could be a stranger's.
+// No other thread may wait for the child between the two calls, or its number could belong to another
+// process.
 inline bool kill_child(pid_t pid, int signal) noexcept {
   int error = 0;
   if (look_at_child(pid, error) != child_state::is_not_ours) return ::kill(pid, signal) == 0;
@@ -67,6 +68,6 @@ inline bool kill_child(pid_t pid, int signal) noexcept {
   return false;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

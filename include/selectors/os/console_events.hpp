@@ -14,14 +14,14 @@
 #include <cerrno>
 #include <csignal>
 
-// The console's events, which Windows reports to a handler in a thread of its own, as the signals that they
-// are elsewhere. os/signal_handlers.hpp has the same names.
-namespace selectors::detail {
+// Console events, which Windows reports to a handler in a new thread, as the signals that they are elsewhere.
+// The names are those of os/signal_handlers.hpp.
+namespace SELECTORS_NAMESPACE::detail {
 
 class signal_handlers;
 
 struct signal_subscriber {
-  // Called by the thread of an event, under the lock.
+  // Called in the thread of the event, under the lock.
   using callback = void (*)(signal_subscriber& self, int number) noexcept;
   enum class previous_handler : bool { is_replaced, is_called };
 
@@ -46,9 +46,9 @@ class signal_handlers {
  public:
   constexpr signal_handlers() noexcept = default;
 
-  // Windows keeps the handlers in a list and calls the last one first: so each subscriber adds the handler,
-  // and takes it back, and need not know of the others. That is done without the lock, which the handler
-  // takes while Windows has a lock of its own.
+  // Windows keeps a list of handlers and calls the last one first, and the same handler may be in it several
+  // times: so each subscriber adds and removes one entry. SetConsoleCtrlHandler is called without the lock,
+  // because Windows calls the handler under a lock of its own, and the handler takes this one.
   failure subscribe(signal_subscriber& who) noexcept {
     for (const int number : who.numbers)
       if (number != SIGINT && number != SIGBREAK && number != SIGTERM)
@@ -63,16 +63,16 @@ class signal_handlers {
     return failure::system("SetConsoleCtrlHandler", ENOMEM);
   }
 
-  // Afterwards no handler uses `who`.
+  // When it returns, no handler uses `who`.
   void unsubscribe(signal_subscriber& who) noexcept {
     unlink(who);
     ::WakeAllConditionVariable(&changed_);
     ::SetConsoleCtrlHandler(&handle_console_event, FALSE);
   }
 
-  // Whether anybody was there to be told. When the console closes, or the user logs off, Windows ends the
-  // process as soon as its handlers have returned: so this one waits until the subscribers have had their
-  // time, and gone.
+  // Returns whether the event was reported to a subscriber. When the console closes or the user logs off,
+  // Windows ends the process as soon as its handlers have returned, so this one waits until its subscribers
+  // have unsubscribed.
   bool report(DWORD event) noexcept {
     const int number = number_of(event);
     ::AcquireSRWLockExclusive(&lock_);
@@ -122,6 +122,6 @@ inline BOOL WINAPI handle_console_event(DWORD event) {
   return all_signal_handlers.report(event) ? TRUE : FALSE;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -13,7 +13,7 @@
 #include <cerrno>
 #endif
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 #if SELECTORS_HAS_FORK
 
@@ -140,7 +140,8 @@ class process_stamp {
   void clear() noexcept { word_ = &zero_; }
 
   // Whether this is the process in which it was set. False when it is empty.
-  bool is_current() const noexcept { return is_current(word_); }
+  // A plain load, since nobody writes the word while it is read, but the kernel in a child.
+  bool is_current() const noexcept { return *word_ != 0; }
   bool is_empty() const noexcept { return word_ == &zero_; }
   // What it remembers the process by: not zero there, and zero in a child, as long as the process lives.
   const std::uint32_t* word() const noexcept { return word_; }
@@ -176,4 +177,4 @@ class process_stamp {
 
 #endif
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail

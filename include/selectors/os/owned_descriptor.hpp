@@ -17,7 +17,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // Tells whether a number still names the file that it named, or the program has closed it and somebody else
 // may have it now. It asks no more than one system call.
@@ -185,6 +185,6 @@ class owned_descriptor {
   file_mark mark_;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -17,11 +17,11 @@
 #include <chrono>
 
 // What the backends of POSIX share.
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // Whether a number is open, and can ever be ready. F_GETFL fails with EBADF alone, and only for a number that
-// is not open: fcntl(2). What open(2) made with O_PATH is a name of a file, not the file: poll(2) calls it
-// invalid, and epoll_ctl(2) a bad descriptor.
+// is not open: fcntl(2). A descriptor opened with O_PATH names a file without opening it: poll(2) reports
+// POLLNVAL for it, and epoll_ctl(2) fails with EBADF.
 inline bool is_open_descriptor(native_handle_type handle) noexcept {
   const int flags = ::fcntl(handle, F_GETFL);
 #if defined(O_PATH)
@@ -31,8 +31,8 @@ inline bool is_open_descriptor(native_handle_type handle) noexcept {
 #endif
 }
 
-// Whether poll(2) calls a file always ready: a regular file, a directory, a disk, and a device that cannot
-// tell (/dev/null). Of a device poll(2) itself has to be asked.
+// Whether poll(2) reports a file as always ready: a regular file, a directory, a disk, or a character device
+// without readiness (/dev/null). For a character device only poll(2) itself knows.
 inline bool is_always_ready_file(native_handle_type handle) noexcept {
   struct stat about{};
   if (::fstat(handle, &about) != 0) return false;
@@ -43,8 +43,13 @@ inline bool is_always_ready_file(native_handle_type handle) noexcept {
   return ::poll(&asked, 1, 0) == 1 && asked.revents == both;
 }
 
-// Closes and forgets. After an error Linux has closed the number nonetheless, and EINTR must not be retried:
-// close(2). errno is kept, since who closes has often just failed.
+// Whether a system call does not exist or is forbidden: old kernels answer ENOSYS, sandboxes any of these.
+constexpr bool is_forbidden_call(int error) noexcept {
+  return error == ENOSYS || error == EPERM || error == EACCES || error == EOPNOTSUPP;
+}
+
+// Closes the descriptor and sets it to the invalid handle. Linux releases the number even if close(2) fails,
+// so EINTR must not be retried. Keeps errno, because a close often follows a failure.
 inline void close_descriptor(native_handle_type& handle) noexcept {
   if (handle == invalid_handle) return;
   const int kept = errno;
@@ -53,8 +58,8 @@ inline void close_descriptor(native_handle_type& handle) noexcept {
   handle = invalid_handle;
 }
 
-// A timeout as ppoll(2), pselect(2) and kevent(2) want it: null is forever. A hundred million seconds (three years) are
-// as good as that: with more, some BSDs' and macOS's kernels answer EINVAL, select(2).
+// A timeout for ppoll(2), pselect(2) and kevent(2); null waits forever. A timeout above a hundred million
+// seconds (three years) counts as forever, since macOS and some BSDs refuse it with EINVAL, select(2).
 class timespec_of {
  public:
   explicit timespec_of(std::chrono::nanoseconds timeout) noexcept {
@@ -73,12 +78,12 @@ class timespec_of {
   bool is_endless_ = false;
 };
 
-// Rounded up to what a timeval can say: pselect(2) of FreeBSD cuts off the rest.
+// Rounded up to whole microseconds: FreeBSD's pselect(2) rounds down to a timeval.
 constexpr std::chrono::nanoseconds whole_microseconds(std::chrono::nanoseconds timeout) noexcept {
   constexpr auto most = std::chrono::floor<std::chrono::microseconds>((std::chrono::nanoseconds::max)());
   return timeout <= most ? std::chrono::ceil<std::chrono::microseconds>(timeout) : timeout;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

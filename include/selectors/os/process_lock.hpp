@@ -13,10 +13,10 @@
 #include <atomic>
 #include <cstdint>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// Waits a moment for another thread. A thread of real-time priority must sleep: sched_yield(2) lets no thread
-// of lower priority run.
+// Yields to another thread, and sleeps after 100 attempts: a thread of real-time priority must, because
+// sched_yield(2) lets no thread of lower priority run.
 inline void wait_a_moment(int& tries) noexcept {
   constexpr int yields = 100;
   if (++tries < yields) {
@@ -27,10 +27,9 @@ inline void wait_a_moment(int& tries) noexcept {
   ::nanosleep(&pause, nullptr);
 }
 
-// A lock for a few instructions and system calls that never wait. A fork(2) copies it locked if another
-// thread of the parent holds it at that moment, and no such thread exists in the child. So it points to the
-// word of its holder's process (os/fork.hpp), which is zero in every child: a child takes a lock that its
-// parent held.
+// A lock for short sections without blocking system calls. If another thread holds it during fork(2), the
+// child's copy is locked, but the child has no such thread. So the lock points to the process word of its
+// holder (os/fork.hpp), which is zero in every child: a child can take a lock that its parent held.
 class process_lock {
  public:
   constexpr process_lock() noexcept = default;
@@ -48,7 +47,7 @@ class process_lock {
   void unlock() noexcept { holder_.store(nullptr, std::memory_order_release); }
 
  private:
-  // Where there is no memory for a word, this process is not told from its children.
+  // Without memory for a word, a child cannot be recognized, and finds a lock that its parent held locked.
   static const std::uint32_t* own_word() noexcept {
     static constexpr std::uint32_t any_process = 1;
     process_stamp this_one;
@@ -70,6 +69,6 @@ class process_lock_guard {
   process_lock& lock_;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -18,25 +18,24 @@
 
 // The signal handlers of the library: one function for all signals, and a list of those that it reports to.
 //
-// The handler takes no lock. It walks the list, whose links are atomic, and counts itself in `running_` while
-// it does. A subscriber that leaves is unlinked first, then waits until each count has been seen at zero: a
-// handler that may still know the subscriber counted itself before. There are two counts, and the handlers
-// that come later are sent to the one that is not being waited for, so that a storm of signals does not make
-// anybody wait forever (as in sleepable RCU).
+// The handler takes no lock. It walks the list, whose links are atomic, and increments a count in `running_`
+// while it does. A subscriber that unsubscribes is unlinked first, then waits until each of two counts has
+// been zero: a handler that may still use the subscriber was counted before. Later handlers use the count
+// that is not being waited for, so that a storm of signals does not prolong the wait (as in sleepable RCU).
 //
-// A child process inherits the handlers and the list by fork(2). Its handlers report to nobody, since the
-// subscribers are its parent's, until the child itself subscribes or unsubscribes: then it starts with an
-// empty list.
-namespace selectors::detail {
+// A child process inherits the handlers and the list by fork(2). Its handlers report nothing, because the
+// subscribers belong to the parent. When the child itself subscribes, it starts with an empty list.
+namespace SELECTORS_NAMESPACE::detail {
 
 class signal_handlers;
 
-// One that is reported to, linked into the list while it is subscribed. It must not move meanwhile.
+// Receives the signals in `numbers` while it is subscribed, when it is linked into the list and must not be
+// moved.
 struct signal_subscriber {
   // Called in a signal handler, with all signals blocked, perhaps by several threads at once.
   using callback = void (*)(signal_subscriber& self, int number) noexcept;
 
-  // Whether the handler that was there before stays out of it, or is called as well.
+  // Whether the library's handler replaces the program's or calls it as well.
   enum class previous_handler : bool { is_replaced, is_called };
 
   signal_subscriber(callback to_call, previous_handler of_before) noexcept
@@ -44,14 +43,15 @@ struct signal_subscriber {
   signal_subscriber(const signal_subscriber&) = delete;
   signal_subscriber& operator=(const signal_subscriber&) = delete;
 
-  // In a child process the parent's subscribers hear nothing.
+  // Whether the parent process subscribed it: in a child it receives nothing.
   bool is_inherited() const noexcept { return !process.is_current(); }
 
   callback on_signal;
   previous_handler before;
   signal_mask numbers;
-  process_stamp process;            // that subscribed
-  signal_handlers* home = nullptr;  // with whom: of the module that did it, whatever module ends it
+  process_stamp process;  // the process that subscribed it
+  signal_handlers* home =
+      nullptr;  // where it is subscribed: its module's, though another module may unsubscribe it
   std::atomic<signal_subscriber*> next{nullptr};
   signal_subscriber* previous = nullptr;
 
@@ -61,9 +61,9 @@ struct signal_subscriber {
 
 inline void handle_signal(int number, siginfo_t* info, void* context);
 
-// The program's handler may call the one that it has replaced, which is this one, and it this handler is to
-// call. The model makes the variable one that a handler may use in a library that was loaded later, too: its
-// memory is there from the thread's start.
+// Guards against recursion: a handler that the program sets later may call the handler that it replaced,
+// which is the library's, and the library's handler may call the program's. With this TLS model the variable
+// is allocated when its thread starts, so that a handler may use it even in a library that was loaded later.
 #if SELECTORS_HAS_EPOLL
 [[gnu::tls_model("initial-exec")]]
 #endif
@@ -73,8 +73,8 @@ class signal_handlers {
  public:
   constexpr signal_handlers() noexcept = default;
 
-  // Reports `who.numbers` to `who` from now on: all of them, or none if one cannot be caught (EINVAL,
-  // sigaction(2)).
+  // From now on reports the signals in `who.numbers` to `who`. All or nothing: EINVAL if one of them cannot
+  // be caught, sigaction(2).
   failure subscribe(signal_subscriber& who) noexcept {
     for (const int number : who.numbers)
       if (!can_be_caught(number)) return failure::system("sigaction", EINVAL);
@@ -96,8 +96,8 @@ class signal_handlers {
     return {};
   }
 
-  // Afterwards no handler uses `who`. In a child, what its parent subscribed counts for nothing: its handlers
-  // are put back unless the child itself has subscribed.
+  // When it returns, no handler uses `who`. In a child, subscriptions of the parent do not count: the former
+  // handlers are restored unless the child itself has subscribed.
   void unsubscribe(signal_subscriber& who) noexcept {
     const int kept = errno;
     {
@@ -115,7 +115,7 @@ class signal_handlers {
     errno = kept;
   }
 
-  // In the handler.
+  // Called by the handler.
   void report(int number) noexcept {
     if (!has_subscribers_of_this_process()) return;
     std::atomic<std::uint32_t>& running = running_[phase_.load()];
@@ -139,16 +139,17 @@ class signal_handlers {
   using previous_handler = signal_subscriber::previous_handler;
 
   struct entry {
-    struct sigaction before;      // what was there
-    std::uint32_t users = 0;      // subscribers of this process
-    std::uint32_t replacing = 0;  // those of them that replace what was there
+    struct sigaction before;      // the action that the library's handler replaced
+    std::uint32_t users = 0;      // subscribers in this process
+    std::uint32_t replacing = 0;  // those that replace the program's handler
     bool is_installed = false;
-    std::atomic<void (*)(int)> simple{nullptr};  // what to call besides; one of the two at most
+    std::atomic<void (*)(int)> simple{
+        nullptr};  // the program's handler to call as well; at most one of the two
     std::atomic<void (*)(int, siginfo_t*, void*)> with_info{nullptr};
   };
 
-  // The kernel refuses SIGKILL and SIGSTOP: sigaction(2). A handler of the others returns into the
-  // instruction that failed, which fails again.
+  // The kernel refuses SIGKILL and SIGSTOP: sigaction(2). A handler of the others returns to the instruction
+  // that raised the signal, which raises it again.
   static bool can_be_caught(int number) noexcept {
     for (const int never : {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL})
       if (number == never) return false;
@@ -167,7 +168,7 @@ class signal_handlers {
 
   bool has_subscribers_of_this_process() const noexcept { return processes_[process_.load()].is_current(); }
 
-  // The handler, which another thread of the child may be running, looks at one stamp while the other is
+  // There are two stamps, because a handler in another thread of the child may read one while the other is
   // written.
   void start_anew_in_child(const process_stamp& own) noexcept {
     if (has_subscribers_of_this_process()) return;
@@ -186,7 +187,7 @@ class signal_handlers {
     if (first != nullptr) first->previous = &who;
     first_.store(&who);
   }
-  // A handler that has arrived at `who` still finds the way on.
+  // `who.next` stays set for a handler that is at `who`.
   void unlink(signal_subscriber& who) noexcept {
     signal_subscriber* const next = who.next.load();
     (who.previous != nullptr ? who.previous->next : first_).store(next);
@@ -210,7 +211,8 @@ class signal_handlers {
     const bool replaces = before == previous_handler::is_replaced;
     if (!is_here)
       which.before = current;
-    else if (!which.is_installed)  // a fork(2) of another thread came while that was being noted
+    else if (!which
+                  .is_installed)  // another thread forked between sigaction(2) and the assignment of `before`
       which.before = {};
     if (!is_here || (replaces && which.replacing == 0)) {
       if (!install(which, number, replaces || which.replacing != 0))
@@ -232,8 +234,8 @@ class signal_handlers {
       install(which, number, false);
   }
 
-  // What the program has set meanwhile stays. The handlers to call besides are kept for a signal that is
-  // being delivered.
+  // Restores the former action, unless the program has set another since. The handlers to call stay set, for
+  // a signal that is being delivered.
   void put_back(int number) noexcept {
     entry& which = entries_[number];
     if (which.is_installed && is_installed_still(number)) ::sigaction(number, &which.before, nullptr);
@@ -248,8 +250,8 @@ class signal_handlers {
     set_previous(which, replaces);
     struct sigaction action{};
     action.sa_sigaction = &handle_signal;
-    ::sigfillset(
-        &action.sa_mask);  // no handler of the program interrupts this one, and leaves it by siglongjmp(3)
+    // So that no handler of the program interrupts this one and leaves it by siglongjmp(3).
+    ::sigfillset(&action.sa_mask);
     action.sa_flags = SA_SIGINFO | (replaces ? SA_RESTART | SA_ONSTACK : flags_beside(which.before));
     return ::sigaction(number, &action, nullptr) == 0;
   }
@@ -262,8 +264,9 @@ class signal_handlers {
     which.with_info.store(is_called && takes_info ? before.sa_sigaction : nullptr);
   }
 
-  // As the program has it: whether its system calls start again, and whether it hears of stopped children. Of
-  // SIGCHLD: where it is ignored, children leave no zombies, and so it stays (POSIX, sigaction).
+  // Keeps the program's flags: whether system calls are restarted, and whether stopped children raise
+  // SIGCHLD. If the program ignores SIGCHLD, children leave no zombies, and SA_NOCLDWAIT keeps it so (POSIX,
+  // sigaction).
   static int flags_beside(const struct sigaction& before) noexcept {
     const bool is_ignored = (before.sa_flags & SA_SIGINFO) == 0 && before.sa_handler == SIG_IGN;
     const int waits = (before.sa_flags & SA_NOCLDWAIT) | (is_ignored ? SA_NOCLDWAIT : 0);
@@ -272,8 +275,8 @@ class signal_handlers {
   }
 
   process_lock lock_;
-  process_stamp processes_[2];             // whose subscribers these are, or were
-  std::atomic<std::uint32_t> process_{0};  // which of the two
+  process_stamp processes_[2];  // the process whose subscribers are in the list; the other slot is free
+  std::atomic<std::uint32_t> process_{0};  // index of the current one
   std::atomic<signal_subscriber*> first_{nullptr};
   std::atomic<std::uint32_t> running_[2] = {};
   std::atomic<std::uint32_t> phase_{0};
@@ -291,6 +294,6 @@ inline void handle_signal(int number, siginfo_t* info, void* context) {
   all_signal_handlers.call_previous(number, info, context);
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -16,11 +16,10 @@
 #include <cerrno>
 #include <cstddef>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// A descriptor that is never readable: an eventfd(2) that nobody notifies. There is one in the process while
-// somebody holds it, so that putting it over another number needs no free descriptor, and works when all are
-// in use.
+// A descriptor that is never readable: an eventfd(2) that is never written. The process has one while it is
+// held, so that duplicating it onto another number works when no descriptor is free.
 class silent_descriptor {
  public:
   constexpr silent_descriptor() noexcept = default;
@@ -40,7 +39,7 @@ class silent_descriptor {
     if (--holders_ == 0 && mark_.is_on(number_)) close_descriptor(number_);
   }
 
-  // By who holds it. Makes `number` another name of it, and closes what it named.
+  // Only while it is held. Makes `number` a duplicate of it, which closes what `number` named.
   void put_over(native_handle_type number, file_mark& mark) const noexcept {
     if (mark.is_on(number) && mark_.is_on(number_) && dup_onto(number_, number)) mark = mark_;
   }
@@ -54,6 +53,6 @@ class silent_descriptor {
 
 inline constinit silent_descriptor the_silent_descriptor;
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -8,8 +8,8 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 
-// <windows.h> brings <winsock.h> along unless it is told not to, and that contradicts <winsock2.h>. Here it comes without
-// what it has but for old times' sake: who needs that includes it first.
+// <windows.h> brings <winsock.h> along unless it is told not to, and that contradicts <winsock2.h>. Here it
+// comes without what it has but for old times' sake: who needs that includes it first.
 #if defined(WSADESCRIPTION_LEN) && !defined(_WINSOCK2API_)
 #error \
     "selectors: <winsock.h> is here already; include <winsock2.h> before <windows.h>, or define WIN32_LEAN_AND_MEAN"
@@ -40,16 +40,16 @@
 #include <limits>
 
 // What the backends of Windows share.
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 static_assert(std::same_as<native_handle_type, SOCKET>);
 static_assert(invalid_handle == INVALID_SOCKET);
 
 inline constinit std::atomic<bool> winsock_is_started{false};
 
-// Starts Winsock, once in a process and never to end it: what the program has opened meanwhile would end with it.
-// Windows counts: what the program itself starts and ends makes no difference. Two threads that both start it do no
-// harm.
+// Calls WSAStartup once in the process, and never WSACleanup, which would close sockets that the program has
+// opened meanwhile. Windows counts the calls, so those of the program itself do not interfere. It is harmless
+// if two threads call it at once.
 inline failure start_winsock() noexcept {
   if (winsock_is_started.load(std::memory_order_acquire)) return {};
   WSADATA about;
@@ -58,7 +58,7 @@ inline failure start_winsock() noexcept {
   return {};
 }
 
-// Whether a number is a socket: what is none has no type. The error of the last call is kept.
+// Whether a number is a socket: only a socket has SO_TYPE. Keeps WSAGetLastError.
 inline bool is_open_socket(native_handle_type handle) noexcept {
   const int kept = ::WSAGetLastError();
   int type = 0;
@@ -68,15 +68,15 @@ inline bool is_open_socket(native_handle_type handle) noexcept {
   return is_open;
 }
 
-// Whether it has a peer. Unlike SO_ERROR, asking takes nothing away from the program.
+// Whether it has a peer. Unlike SO_ERROR, this does not clear an error that the program would want to read.
 inline bool is_connected_socket(native_handle_type handle) noexcept {
   SOCKADDR_STORAGE peer;
   int size = sizeof peer;
   return ::getpeername(handle, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
 }
 
-// What is left of a timeout, in the milliseconds that Windows waits by. Windows counts them in ticks of its clock and
-// may end a wait up to one tick early, says Sleep; so after each wait the time is looked at.
+// What is left of a timeout, in milliseconds. Windows counts a wait in ticks of its clock and may end it up
+// to one tick early (documentation of Sleep), so the clock is read after each wait.
 class countdown {
  public:
   static constexpr int endless = -1;
@@ -85,7 +85,7 @@ class countdown {
     if (is_finite() && timeout.count() > 0) start_ = clock::now();
   }
 
-  // For the next wait: rounded up, and no more than a call takes.
+  // For the next wait: rounded up, and at most what one call accepts.
   int milliseconds() const noexcept {
     if (!is_finite()) return endless;
     constexpr std::int64_t most_at_once = (std::numeric_limits<int>::max)() / 2;
@@ -93,7 +93,7 @@ class countdown {
     return static_cast<int>(whole < most_at_once ? whole : most_at_once);
   }
 
-  // After a wait that brought nothing: whether the time has come.
+  // After a wait that found nothing: whether the timeout has passed.
   bool is_over() noexcept {
     if (!is_finite()) return false;
     if (left_.count() <= 0) return true;
@@ -112,14 +112,14 @@ class countdown {
   clock::time_point start_;
 };
 
-// Before Windows 10, version 2004 (build 19041), WSAPoll never tells of a connect that failed: so say its release
-// notes. Read once.
+// Before Windows 10 version 2004 (build 19041), WSAPoll never reports a failed connect (documentation of
+// WSAPoll). The version is read once.
 enum class answer : int { unknown, no, yes };
 inline constinit std::atomic<answer> wsapoll_reports_failed_connects{answer::unknown};
 
 inline bool is_build_at_least(unsigned long build) noexcept {
   using get_version =
-      LONG(WINAPI*)(OSVERSIONINFOW*);  // GetVersionEx says what the program's manifest asks for
+      LONG(WINAPI*)(OSVERSIONINFOW*);  // GetVersionEx reports the version that the program's manifest names
   OSVERSIONINFOW about{};
   about.dwOSVersionInfoSize = sizeof about;
   const HMODULE ntdll = ::GetModuleHandleW(L"ntdll.dll");
@@ -139,6 +139,6 @@ inline bool reports_failed_connects() noexcept {
   return known == answer::yes;
 }
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -17,10 +17,10 @@
 #include <cstdint>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// What a wakeup is made of on Linux: an eventfd(2), which counts notifications and is readable unless there
-// are none. It has no writing end. Where a sandbox refuses it, a pipe serves.
+// The channel of a wakeup on Linux: an eventfd(2), which counts notifications and is readable while the count
+// is not zero. It has no writing end. Where a sandbox refuses eventfd(2), a pipe is used.
 class eventfd_channel : private pipe_channel {
  public:
   failure open() noexcept {
@@ -40,8 +40,8 @@ class eventfd_channel : private pipe_channel {
     return {};
   }
 
-  // EAGAIN says that the counter is full, so a notification is there already: eventfd(2). There is nothing
-  // else to tell a signal handler.
+  // EAGAIN means that the counter is full, so a notification is pending already: eventfd(2). Other errors
+  // cannot be reported from a signal handler.
   void notify() noexcept {
     const std::uint64_t one = 1;
     if (process_.is_current()) write_to(writer_ ? writer_ : reader_, &one, sizeof one);
@@ -61,6 +61,6 @@ class eventfd_channel : private pipe_channel {
   using pipe_channel::native_handle;
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -12,7 +12,7 @@
 #include <atomic>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
 // A socket that is closed with its scope, never inherited by a child process.
 class owned_socket {
@@ -42,8 +42,8 @@ class owned_socket {
   SOCKET socket_ = INVALID_SOCKET;
 };
 
-// What a wakeup is made of: a TCP connection of the process with itself, since nothing but a socket can be
-// waited for together with sockets. One byte is under way at most.
+// The channel of a wakeup on Windows: a TCP connection of the process with itself, since only sockets can be
+// waited for together with sockets. At most one byte is in flight.
 class winsock_channel {
  public:
   failure open() noexcept {
@@ -56,8 +56,8 @@ class winsock_channel {
     return failure::system(call, error);
   }
 
-  // A process is never copied, so the connection is its own: a fresh one is needed only if it is broken, or
-  // somebody has closed it, and has another number then. Nothing is notified afterwards.
+  // Windows has no fork, so the connection belongs to this process. A new one, with another number, is needed
+  // only if the old one is broken or was closed by the program. No notification is pending afterwards.
   failure reopen() noexcept {
     if (reader_ && writer_ && are_peers()) {
       reset();
@@ -71,8 +71,9 @@ class winsock_channel {
     return {};
   }
 
-  // Whoever finds a notification there leaves it at that; it is there when `reset` has not yet taken its
-  // byte. It is found by writing, not by looking: so what was done before is seen by who takes it.
+  // Does nothing if a notification is pending, that is, if `reset` has not yet taken its byte. This is found
+  // out by a write, not by a load, so that what the thread did before is visible to the thread that takes the
+  // notification.
   void notify() noexcept {
     if ((state_.fetch_or(claimed, std::memory_order_acq_rel) & claimed) != 0) return;
     const int kept = ::WSAGetLastError();
@@ -86,9 +87,10 @@ class winsock_channel {
     ::WSASetLastError(kept);
   }
 
-  // The byte is taken before the state is cleared: the other way round, a byte sent in between would be
-  // taken with the first, and the state would speak of one that is not there. What was sent may take a
-  // moment to arrive.
+  // Takes the byte, then clears the state. In the other order a byte sent in between would be taken together
+  // with the first, and the state would claim a byte that is gone. A sent byte may take a moment to arrive,
+  // so this tries again, yielding, at most `max_tries` times; a connection that the program broke never
+  // delivers it.
   bool reset() noexcept {
     const int kept = ::WSAGetLastError();
     bool taken = take();
@@ -114,8 +116,9 @@ class winsock_channel {
     return ::recv(reader_.get(), bytes, sizeof bytes, 0) > 0;
   }
 
-  // Anyone on this machine may connect to the port while it listens: what is accepted is ours only if
-  // either end is the other's peer.
+  // Any program on this machine may connect to the port while it listens: the accepted connection is the
+  // right one only if each end is the other's peer. `max_strangers` bounds the number of others that are
+  // accepted first.
   bool connect(const char*& call) noexcept {
     const owned_socket listener = owned_socket::make_tcp();
     call = "WSASocket";
@@ -179,6 +182,6 @@ class winsock_channel {
   std::atomic<int> state_{0};
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -16,26 +16,26 @@
 #include <cerrno>
 #include <utility>
 
-namespace selectors::detail {
+namespace SELECTORS_NAMESPACE::detail {
 
-// pipe2(2): of Linux and the BSDs, not of macOS.
+// pipe2(2) exists on Linux and the BSDs, not on macOS.
 template <class Ends>
 concept has_pipe2 = requires(Ends ends) { pipe2(ends, O_CLOEXEC | O_NONBLOCK); };
 
-// What a wakeup is made of where there is no eventfd(2): a pipe(2), each byte a notification. Not an
-// EVFILT_USER of kqueue(2): that belongs to one kqueue, and poll(2) and select(2) cannot watch it.
+// The channel of a wakeup without eventfd(2): a pipe(2), in which each byte is a notification. EVFILT_USER of
+// kqueue(2) cannot serve: it belongs to one kqueue, and poll(2) and select(2) cannot watch it.
 //
-// The pipe itself is all there is to know. A flag that spared the writes would be copied by fork(2) while
-// the pipe is shared, and once the two disagree no notification arrives any more; and who finds it raised,
-// by a thread that has not written yet, would return before the pipe is readable. (Windows has no fork(2),
-// and a dear send: it has the flag.)
+// There is no flag beside the pipe that would save writes. fork(2) would copy the flag but share the pipe,
+// and once the two disagree no notification arrives any more. Also, a thread that finds the flag set by
+// another that has not written yet would return before the pipe is readable. (The channel for Windows has
+// such a flag, because there is no fork there, and a send is expensive.)
 //
-// A child's copy of it does nothing until it is reopened, since the pipe is its parent's.
+// A child's copy does nothing until it is reopened, because the pipe is shared with the parent.
 class pipe_channel {
  public:
   failure open() noexcept { return open_by<has_pipe2<int*>>(); }
 
-  // In two steps another thread's fork(2) and exec may come between, and inherit the pipe.
+  // With pipe(2), the program that another thread executes at the same moment may inherit the pipe.
   template <bool AtOnce>
   failure open_by() noexcept {
     if (const failure failed = process_.set()) return failed;
@@ -44,7 +44,7 @@ class pipe_channel {
     return failed;
   }
 
-  // A fresh pipe on the same numbers, if they are its own still, or free; or it fails, and nothing has
+  // Makes a new pipe, on the same numbers if they still name the old one or are free. On failure nothing has
   // changed.
   failure reopen() noexcept {
     pipe_channel fresh;
@@ -53,15 +53,15 @@ class pipe_channel {
     return {};
   }
 
-  // EAGAIN says that the pipe is full, so a notification is there already: write(2). There is nothing else to
-  // tell a signal handler.
+  // EAGAIN means that the pipe is full, so a notification is pending already: write(2). Other errors cannot
+  // be reported from a signal handler.
   void notify() noexcept {
     const char byte = 0;
     if (process_.is_current()) write_to(writer_, &byte, sizeof byte);
   }
 
-  // Less than was requested is all there was: read(2). A byte left behind would be a notification reported
-  // twice.
+  // Empties the pipe: a byte left behind would be a second notification. A short read means that the pipe was
+  // empty afterwards, read(2).
   bool reset() noexcept {
     if (!process_.is_current()) return false;
     const int kept = errno;
@@ -86,8 +86,8 @@ class pipe_channel {
     errno = kept;
   }
 
-  // The number of the reading end is what selectors know, so a fresh writing end that has it by chance
-  // makes way.
+  // Selectors know the number of the reading end. If the new writing end happens to have that number, it gets
+  // another.
   void take(pipe_channel&& fresh) noexcept {
     if (fresh.writer_ && fresh.writer_.get() == reader_.get()) fresh.writer_.renumber();
     reader_.replace(std::move(fresh.reader_));
@@ -127,6 +127,6 @@ class pipe_channel {
   }
 };
 
-}  // namespace selectors::detail
+}  // namespace SELECTORS_NAMESPACE::detail
 
 #endif

@@ -21,6 +21,7 @@ struct kevent {
 
 #define EVFILT_READ 0U
 #define EVFILT_WRITE 1U
+#define EVFILT_PROC 4U
 
 #define EV_ADD 0x0001U
 #define EV_DELETE 0x0002U
@@ -33,6 +34,7 @@ struct kevent {
 #define EV_ERROR 0x4000U
 
 #define NOTE_LOWAT 0x0001U
+#define NOTE_EXIT 0x80000000U
 
 typedef size_t kqueue_double_count;
 
@@ -51,6 +53,7 @@ struct kevent {
 
 #define EVFILT_READ (-1)
 #define EVFILT_WRITE (-2)
+#define EVFILT_PROC (-5)
 #define EVFILT_USER (-10)
 #define EVFILT_EXCEPT (-15)
 
@@ -66,6 +69,7 @@ struct kevent {
 
 #define NOTE_LOWAT 0x00000001
 #define NOTE_OOB 0x00000002
+#define NOTE_EXIT 0x80000000U
 
 typedef int kqueue_double_count;
 

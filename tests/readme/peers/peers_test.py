@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""The programs that examples/README.md shows beside the library's own are right, too: peers_test.py PROGRAM"""
+"""The programs that examples/README.md shows beside the library's own are right, too: peers_test.py FILE"""
 
 import pathlib
 import signal

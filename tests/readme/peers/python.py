@@ -10,6 +10,7 @@ print(f"listening on 127.0.0.1:{port}", flush=True)
 
 sel = selectors.DefaultSelector()
 
+
 def echo(conn):
     try:
         data, sent = b"", 0
@@ -26,10 +27,12 @@ def echo(conn):
         sel.unregister(conn)
         conn.close()
 
+
 def accept(sock):
     conn, _ = sock.accept()
     conn.setblocking(False)
     sel.register(conn, selectors.EVENT_READ, echo)
+
 
 sel.register(sock, selectors.EVENT_READ, accept)
 while True:
