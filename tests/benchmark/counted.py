@@ -56,9 +56,7 @@ def count_rings():
 
 
 def edge_commands(pairs, active, events):
-    commands = {
-        who: program("ring", f"{who}_edge", pairs, active, events) for who in ("by_hand", "selectors")
-    }
+    commands = {who: program("ring_edge", who, pairs, active, events) for who in ("by_hand", "selectors")}
     if "mio" in peers and not given.quick:
         commands["mio"] = program("ring", "mio", pairs, active, events)
     return commands
