@@ -79,6 +79,7 @@ inline constexpr std::uint16_t all_bits = 0xffff;
 //                   ready, or not reached by the last loop
 //   carried         not reached by the last loop: first in the next
 //   marked          marked ready by the program, and not reached since
+//   exhausted       a file that is always ready, edge-triggered, and has been reported
 struct record : registration {
   // Event bits that force the slow path (`core::deliver`): all that were not requested, or all bits. Not
   // uint8_t: the optimizer must assume that a character type aliases anything.
@@ -89,6 +90,7 @@ struct record : registration {
   bool self_reported : 1 = false;
   bool carried : 1 = false;
   bool marked : 1 = false;
+  bool exhausted : 1 = false;
   std::uint8_t pending_bits = 0;  // reported by the next select, with or without the kernel's events
   record* next = nullptr;         // in one list at most
 

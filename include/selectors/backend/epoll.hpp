@@ -108,8 +108,10 @@ class epoll_backend {
     }
     r.attached = false;
     // EPERM, epoll_ctl(2): a file that is always ready. But a sandbox may answer EPERM for any file.
-    r.always_ready = error == EPERM && detail::is_always_ready_file(r.handle);
-    return r.always_ready ? failure() : failure::system("epoll_ctl", error);
+    failure refused = failure::system("epoll_ctl", error);
+    if (error == EPERM) refused = detail::refusal_unless_always_ready(r.handle, refused);
+    r.always_ready = !refused;
+    return refused;
   }
 
   // The number means another file by now if the kernel knows nothing of it (ENOENT), or if that is one that is
@@ -243,7 +245,8 @@ class epoll_backend {
   }
 
   static bool is_another_file(int error, const registration& r) noexcept {
-    return error == ENOENT || (error == EPERM && detail::is_always_ready_file(r.handle));
+    return error == ENOENT || (error == EPERM && !detail::refusal_unless_always_ready(
+                                                     r.handle, failure::system("epoll_ctl", EPERM)));
   }
   SELECTORS_COLD failure follow(registration& r) noexcept {
     detail::epoll_object& object = object_of(r);

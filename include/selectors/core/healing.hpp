@@ -107,9 +107,7 @@ SELECTORS_COLD void core<Backend>::attach(record& r) noexcept {
     if (was_attached) (void)state_.backend.add(r);
     return;
   }
-  // A fresh kernel object reports an edge again, so the selector reports that of an always-ready file again
-  // too.
-  if (r.always_ready && r.interest.mode == trigger::edge) r.armed = true;
+  // A fresh kernel object reports an edge again, and so does the selector that of a file.
   if (!r.armed) return;
   r.always_ready = false;  // unless it is, still
   if (state_.backend.add(r))

@@ -217,14 +217,15 @@ SELECTORS_COLD event_bits core<Backend>::deliver(record& r, event_bits bits) noe
   if (r.failed || (bits & descriptor_closed) != 0) {
     detach(r);
     r.always_ready = false;
-  } else if (r.interest.mode == trigger::oneshot || (r.always_ready && r.interest.mode == trigger::edge)) {
+  } else if (r.interest.mode == trigger::oneshot) {
     // Marked ready by the program, a one-shot is still armed in the kernel.
     if (Backend::disarms_oneshot && !was_marked)
       r.armed = false;
     else
       detach(r);
-  } else if (was_marked) {
-    set_slow_path_mask(r);
+  } else {
+    if (r.interest.mode == trigger::edge) r.exhausted = r.always_ready;
+    if (was_marked) set_slow_path_mask(r);
   }
   return reported;
 }

@@ -217,7 +217,7 @@ failure core<Backend>::remove(lookup which) noexcept {
 // After the backend accepted the current interest, or the key was paused.
 template <selector_backend Backend>
 SELECTORS_NOINLINE void core<Backend>::arm(record& r) noexcept {
-  r.failed = false;
+  r.failed = r.exhausted = false;
   r.armed = !r.interest.events.empty();
   set_slow_path_mask(r);
   if (r.always_ready) add_self_reported(r);

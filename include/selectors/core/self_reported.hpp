@@ -40,7 +40,7 @@ template <selector_backend Backend>
 SELECTORS_COLD event_bits core<Backend>::own_bits(const record& r) noexcept {
   event_bits bits = r.pending_bits;
   if (r.failed) bits |= descriptor_closed;
-  if (r.always_ready) bits |= mask_bits::of(event::read | event::write);
+  if (r.always_ready && !r.exhausted) bits |= mask_bits::of(event::read | event::write);
   return bits;
 }
 
@@ -53,7 +53,7 @@ SELECTORS_NOINLINE bool core<Backend>::prune_self_reported() noexcept {
   while (state_.self_reported) {
     record& r = state_.self_reported.pop_front();
     const bool has_own = r.registered && peek(r, own_bits(r)) != 0;
-    const bool stays = r.registered && r.armed && (has_own || r.carried || r.always_ready);
+    const bool stays = r.registered && r.armed && (has_own || r.carried || (r.always_ready && !r.exhausted));
     is_ready = is_ready || has_own;
     r.self_reported = stays;
     if (stays) {
@@ -117,7 +117,7 @@ SELECTORS_COLD void core<Backend>::carry_unreached() noexcept {
     const bool is_repeated = is_reported_again(r);
     constexpr event_bits reported_once = mask_bits::of(event::priority);
     const event_bits kept = is_repeated ? bits & reported_once : bits;
-    if (!r.always_ready && !r.failed) r.pending_bits = static_cast<std::uint8_t>(r.pending_bits | kept);
+    if (!r.failed) r.pending_bits = static_cast<std::uint8_t>(r.pending_bits | kept);
     r.carried = has_carried = true;
   }
   if (!has_carried) return;
