@@ -114,8 +114,8 @@ class epoll_backend {
     return refused;
   }
 
-  // The number means another file by now if the kernel knows nothing of it (ENOENT), or if that is one that is
-  // always ready. What the kernel may have kept of the old one is leaked.
+  // The number means another file by now if the kernel does not know it (ENOENT), or if the new file is
+  // always ready. The old file's registration, if the kernel kept it, is leaked.
   failure modify(registration& r, const any_interest& was) noexcept {
     if (r.interest.exclusive || was.exclusive) [[unlikely]]
       return modify_exclusive(r, was);

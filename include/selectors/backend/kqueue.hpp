@@ -46,11 +46,11 @@ namespace SELECTORS_NAMESPACE {
 /// it fails with kevent(2)'s EINVAL.
 ///
 /// `native_handle` is the queue itself, which can be watched by poll(2), select(2) and another queue: it is
-/// readable while one of the filters, or the selector itself, has something to report. For the latter it needs
-/// EVFILT_USER, which NetBSD has since 10; without it, and under libkqueue, whoever watches the queue is not
-/// woken for what the selector reports of its own accord. What select(2) watches beside the queue never wakes
-/// them. `reopen` keeps the queue, except in a child process, where the selector gets its own, on the same
-/// number if that is free.
+/// readable while one of the filters, or the selector itself, has something to report. For the latter it
+/// needs EVFILT_USER, which NetBSD has since 10; without it, and under libkqueue, work of the selector's own
+/// does not wake a watcher of the queue. Descriptors that select(2) watches beside the queue never do.
+/// `reopen` keeps the queue, except in a child process, where the selector gets its own, on the same number
+/// if that is free.
 class kqueue_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "kqueue";
@@ -82,7 +82,8 @@ class kqueue_backend : public detail::ready_list {
   native_handle_type native_handle() const noexcept { return kqueue_.get(); }
 
   // Takes all that is attached from the queue, which stays the one that others watch; `attached` is as it was
-  // afterwards. Returns false if a fresh queue is needed: this one is not ours any more, or cannot be emptied.
+  // afterwards. Returns false if a fresh queue is needed: this one is not ours any more, or cannot be
+  // emptied.
   template <class ForEach>
   bool remove_all(ForEach for_each) noexcept {
     if (!SELECTORS_HAS_KERNEL_KQUEUE || !kqueue_.is_own()) return false;

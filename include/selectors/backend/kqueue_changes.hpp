@@ -18,7 +18,7 @@
 #include <cstddef>
 #include <limits>
 
-// Whether a queue can have events of the program's own: not in NetBSD before 10, and libkqueue's are not used.
+// Whether a queue has user events: not on NetBSD before 10, and those of libkqueue are not used.
 #if defined(EVFILT_USER) && SELECTORS_HAS_KERNEL_KQUEUE
 #define SELECTORS_KQUEUE_HAS_USER_EVENTS 1
 #else

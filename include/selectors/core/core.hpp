@@ -205,8 +205,9 @@ class core {
   // The events that the selector itself reports of a key.
   static event_bits own_bits(const record& r) noexcept;
 
-  // Whether the kernel reports it again as long as it is ready, though a loop did not reach it. A one-shot that
-  // kqueue(2) has not disarmed is remembered nevertheless: closed meanwhile, it would never be reported.
+  // Whether the kernel reports it again while it is ready if a loop did not reach it. A one-shot that
+  // kqueue(2) has not disarmed is remembered nevertheless: if it were closed meanwhile, it would never be
+  // reported.
   static bool is_reported_again(const record& r) noexcept {
     constexpr bool repeats_oneshot = !Backend::disarms_oneshot && !Backend::refuses_closed;
     const bool is_level =

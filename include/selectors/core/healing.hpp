@@ -72,8 +72,8 @@ SELECTORS_COLD failure core<Backend>::make_room() noexcept {
   }
 }
 
-// Where others watch the kernel object itself, it is emptied instead of being replaced. Not if it may still
-// name keys that are gone.
+// If others watch the kernel object itself, empties it instead of replacing it, unless it may still report
+// ghosts.
 template <selector_backend Backend>
 SELECTORS_COLD bool core<Backend>::empty_kernel_object() noexcept {
   if constexpr (requires { state_.backend.remove_all([](auto) {}); }) {
@@ -84,7 +84,7 @@ SELECTORS_COLD bool core<Backend>::empty_kernel_object() noexcept {
   return false;
 }
 
-// The kernel object that knew them is gone.
+// The kernel object that had the leaked registrations is closed.
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::forget_leaks() noexcept {
   state_.ghosts = 0;
