@@ -68,7 +68,9 @@ class core {
   using entry = typename Backend::entry;
 
   explicit core(const key_vtable& type) noexcept : type_(&type) {}
-  core(core&& other) noexcept : type_(other.type_), state_(std::exchange(other.state_, state{})) {}
+  core(core&& other) noexcept : type_(other.type_), state_(std::exchange(other.state_, state{})) {
+    other.end_loop();
+  }
   core& operator=(core&& other) noexcept;
   ~core();
 
@@ -323,8 +325,7 @@ SELECTORS_NOINLINE void core<Backend>::close() noexcept {
 }
 
 // Our former keys move into `other`, because a handler of one of them may be running. Keys that this object
-// inherited by an earlier assignment are destroyed now. Loops over either end: over this one by `close`, over
-// the other since nothing is left to reach.
+// inherited by an earlier assignment are destroyed now. Loops over either end.
 template <selector_backend Backend>
 core<Backend>& core<Backend>::operator=(core&& other) noexcept {
   if (this == &other) return *this;
@@ -332,6 +333,7 @@ core<Backend>& core<Backend>::operator=(core&& other) noexcept {
   if (state_.inherited) destroy_retired();
   std::swap(state_, other.state_);
   other.state_.inherited = true;
+  other.end_loop();
   return *this;
 }
 
