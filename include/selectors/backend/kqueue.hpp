@@ -128,7 +128,10 @@ class kqueue_backend : public detail::ready_list {
     const event_bits wanted = filters_for(r);
     r.always_ready =
         S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode) || wanted == 0;
-    if (r.always_ready) return {};
+    if (r.always_ready) {
+      r.always_ready = is_open(r.handle);  // O_PATH, which fstat(2) takes
+      return r.always_ready ? failure() : failure::not_open();
+    }
     if (SELECTORS_KQUEUE_MISSES_FIFO_END && slot::is_pipe(r) && about.st_dev != 0 &&
         r.interest.mode != trigger::edge)
       return put_aside(r, 0, false);

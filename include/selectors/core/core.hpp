@@ -68,7 +68,9 @@ class core {
   using entry = typename Backend::entry;
 
   explicit core(const key_vtable& type) noexcept : type_(&type) {}
-  core(core&& other) noexcept : type_(other.type_), state_(std::exchange(other.state_, state{})) {}
+  core(core&& other) noexcept : type_(other.type_), state_(std::exchange(other.state_, state{})) {
+    other.end_loop();
+  }
   core& operator=(core&& other) noexcept;
   ~core();
 
@@ -338,6 +340,7 @@ core<Backend>& core<Backend>::operator=(core&& other) noexcept {
   if (state_.inherited) destroy_retired();
   std::swap(state_, other.state_);
   other.state_.inherited = true;
+  other.end_loop();
   return *this;
 }
 
