@@ -33,6 +33,7 @@ class refusing_backend : public Backend {
   failure open() noexcept {
     return refuse.open != 0 ? failure::system("open", refuse.open) : Backend::open();
   }
+  void remove_all() = delete;  // what could not be refused
   failure reopen() noexcept {
     return refuse.reopen != 0 ? failure::system("reopen", refuse.reopen) : Backend::reopen();
   }

@@ -237,6 +237,7 @@ int hears_of_mounts() {
 
 BACKEND_TEST_CASE("a priority that the kernel reports once is not lost when it is not reached", "[fairness]",
                   backends) {
+  if (is_kqueue<TestType>) return skip("kqueue reports `priority` of sockets alone");
   const int result = in_child([] { return hears_of_mounts<TestType>(); });
   if (result == 77) return skip("nothing can be mounted");
   CHECK(result == 0);

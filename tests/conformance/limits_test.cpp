@@ -101,8 +101,9 @@ BACKEND_TEST_CASE("reopen without a free descriptor leaves all as it was", "[lim
   {
     const exhausted_descriptors none;
     const std::error_code error = error_of([&](auto& refused) { sel.reopen(refused); });
-    CHECK(error ==
-          (has_object<TestType> ? std::error_code(EMFILE, std::system_category()) : std::error_code()));
+    // A queue of the kernel's is emptied, and stays the same.
+    constexpr bool is_replaced = has_object<TestType> && (is_epoll<TestType> || !SELECTORS_HAS_KERNEL_KQUEUE);
+    CHECK(error == (is_replaced ? std::error_code(EMFILE, std::system_category()) : std::error_code()));
   }
   CHECK(object_of(sel) == handle);
   CHECK(sel.size() == 3);

@@ -70,7 +70,7 @@ bool keeps_parameters(int epoll) {
 
 TEST_CASE("a selector of which nobody asks for the native handle is one descriptor", "[native_handle]") {
   const auto before = open_descriptors().size();
-  epoll_selector<> sel;
+  nested_selector<> sel;
   CHECK(open_descriptors().size() == before + 1);
   sel.reopen();
   CHECK(open_descriptors().size() == before + 1);
@@ -88,7 +88,7 @@ TEST_CASE("a selector of which nobody asks for the native handle is one descript
 TEST_CASE("the native handle costs descriptors once, which are closed with the selector", "[native_handle]") {
   const auto before = open_descriptors().size();
   {
-    epoll_selector<> sel;
+    nested_selector<> sel;
     const int handle = sel.native_handle();
     CHECK(is_open(handle));
     const auto asked = open_descriptors().size();
@@ -99,7 +99,7 @@ TEST_CASE("the native handle costs descriptors once, which are closed with the s
     CHECK(open_descriptors().size() == asked);
     for (const int number : open_descriptors())
       if (number > 2 && number >= handle - 3 && number <= handle + 3) CHECK(is_close_on_exec(number));
-    epoll_selector<> other = std::move(sel);
+    nested_selector<> other = std::move(sel);
     CHECK(other.native_handle() == handle);
     CHECK(sel.native_handle() == -1);
     other.close();
@@ -224,7 +224,7 @@ TEST_CASE("what was set on the native handle survives healing, reopen and fork",
 
 TEST_CASE("in a child the inner selector is reopened before the outer, on the same number",
           "[native_handle]") {
-  epoll_selector<> inner, outer;
+  nested_selector<> inner, outer;
   auto pipe = make_pipe();
   inner.register_(pipe.reader, event::read);
   outer.register_(inner, event::read);

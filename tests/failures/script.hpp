@@ -25,10 +25,10 @@ namespace support {
 // Thrown by `fussy`.
 struct out_of_patience {};
 
-// Data of which the n-th operation that may throw does.
+// Data whose n-th operation that may throw does so.
 class fussy {
  public:
-  static inline int patience = -1;  // how many go well; for ever if negative
+  static inline int patience = -1;  // how many succeed; all if negative
 
   fussy() { use(); }
   explicit(false) fussy(int number) : number_(std::make_unique<int>(number)) { use(); }
@@ -51,10 +51,10 @@ class fussy {
   std::unique_ptr<int> number_;
 };
 
-// The memory that the library may have: while one lives, allocations are taken from what is left.
+// A budget of allocations: while one exists, each allocation takes one of those that are left.
 class limited_memory {
  public:
-  static inline std::ptrdiff_t left = -1;  // how many go well; for ever if negative
+  static inline std::ptrdiff_t left = -1;  // how many succeed; all if negative
   static inline bool was_short = false;
 
   limited_memory() {
@@ -72,9 +72,9 @@ class limited_memory {
   std::optional<allocation_budget> budget_;
 };
 
-// Everything that can be done with a selector, once, beside a model of what it should come to. The test plans one
-// failure; what it hits must say so, change nothing, and work when it is tried again. `Promised` tells whether an error
-// is the one to be expected.
+// Everything that can be done with a selector, once, checked against a model. The test plans one failure; the
+// call that it hits must report it, change nothing, and succeed when it is tried again. `Promised` decides
+// whether an error is the expected one.
 template <class Backend>
 class script {
  public:
@@ -88,9 +88,9 @@ class script {
 
   // Whether an error of the plan reached the caller.
   int refusals() const { return refusals_; }
-  // The plan lets files be taken for what they are not: more may be reported than is ready.
+  // The planned failure makes the library take files for another kind, so more may be reported than is ready.
   void expect_more() { expects_more_ = true; }
-  // Asked whether the wait just made may have been cut short.
+  // Called to ask whether the last wait may have been cut short.
   void expect_interruption(std::function<bool()> is_interrupted) {
     is_interrupted_ = std::move(is_interrupted);
   }
@@ -111,7 +111,7 @@ class script {
  private:
   struct asked {
     event_mask events;
-    event_mask ready;  // as far as it is asked
+    event_mask ready;  // of what is requested
     int number = 0;
     bool armed = true;
     bool once = false;
@@ -201,7 +201,7 @@ class script {
     select(0s);
   }
 
-  // Closed while a duplicate lives: epoll goes on reporting it, and heals.
+  // Closed while a duplicate is open: epoll keeps reporting it, and the selector heals.
   void lose_a_descriptor() {
     const descriptor duplicate = dup_of(a_.first);
     const int number = a_.first.get();
@@ -239,7 +239,7 @@ class script {
     select(0s);
   }
 
-  // Whatever happened, all works now.
+  // Whatever failed before, everything works now.
   void take_stock() {
     {
       const in_library now;
@@ -331,7 +331,7 @@ class script {
   }
 
   void select_once(std::chrono::nanoseconds timeout, readiness& found) {
-    std::array<std::pair<int, event_mask>, 16> told;  // no allocation may be the script's
+    std::array<std::pair<int, event_mask>, 16> told;  // not a vector: the script itself must not allocate
     std::size_t count = 0;
     attempt([&](auto&... error) {
       count = 0;
@@ -368,7 +368,8 @@ class script {
     return bell.reset();
   }
 
-  // A selector that could not be healed is closed; then, or when the script has closed it, everything is asked anew.
+  // A selector that could not be healed is closed. Then, or when the script has closed it, everything is
+  // registered again.
   bool restore_if_closed() {
     if (sel_->is_open()) return false;
     CHECK(sel_->empty());

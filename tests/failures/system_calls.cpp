@@ -28,7 +28,7 @@ std::size_t calls_made = 0;
 bool has_happened = false;
 std::string_view planned_name;
 
-// Of all architectures but alpha, also where the headers are older.
+// The numbers on all architectures but alpha, for older headers.
 constexpr long pidfd_open = 434, pidfd_send_signal = 424;
 
 }  // namespace
@@ -129,7 +129,7 @@ WRAP(pid_t, waitpid, (pid_t which, int* status, int options), which, status, opt
 WRAP(int, kill, (pid_t which, int number), which, number)
 WRAP(ssize_t, read, (int handle, void* to, std::size_t size), handle, to, size)
 
-// An error other than EINTR says that the counter, or the pipe, is full, so there is something to read.
+// An error other than EINTR means that the counter, or the pipe, is full, so there is something to read.
 extern "C" ssize_t __real_write(int handle, const void* from, std::size_t size);
 extern "C" ssize_t __wrap_write(int handle, const void* from, std::size_t size);
 extern "C" ssize_t __wrap_write(int handle, const void* from, std::size_t size) {
@@ -141,7 +141,7 @@ extern "C" ssize_t __wrap_write(int handle, const void* from, std::size_t size) 
   return -1;
 }
 
-// Closes the descriptor whatever it answers, as Linux does: close(2).
+// Closes the descriptor even when it fails, as Linux does: close(2).
 extern "C" int __real_close(int handle);
 extern "C" int __wrap_close(int handle);
 extern "C" int __wrap_close(int handle) {
@@ -158,7 +158,7 @@ extern "C" void* __wrap_mmap(void* where, std::size_t size, int protection, int 
   return support::fails("mmap") ? MAP_FAILED : __real_mmap(where, size, protection, flags, file, offset);
 }
 
-// Answers with the error itself.
+// Returns the error itself.
 extern "C" int __real_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)());
 extern "C" int __wrap_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)());
 extern "C" int __wrap_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)()) {
@@ -176,7 +176,7 @@ extern "C" int __wrap_fcntl(int handle, int command, ...) {
   const long argument = va_arg(rest, long);
   va_end(rest);
   if (!support::fails("fcntl")) return __real_fcntl(handle, command, argument);
-  // Of a number that is asked whose it is, EBADF says that somebody has closed it.
+  // When the library asks whether a number is still its own, EBADF means that it was closed.
   const int error = errno;
   if (command == F_GETSIG) __real_close(handle);
   errno = error;

@@ -20,7 +20,7 @@ namespace fuzz {
 
 using namespace std::chrono_literals;
 
-// What was found, and should not have been.
+// Thrown when a selector breaks a promise, or backends differ.
 struct difference : std::logic_error {
   using std::logic_error::logic_error;
 };
@@ -29,7 +29,7 @@ inline void require(bool holds, const std::string& what) {
   if (!holds) throw difference(what);
 }
 
-// What a selector must say, by the promises, of what poll(2) sees.
+// Computes what a selector must report, by its promises, from what poll(2) reports.
 template <class Backend>
 class oracle {
   using event = selectors::event;
@@ -46,13 +46,12 @@ class oracle {
 
   // ---- changes --------------------------------------------------------------------------------------------
 
-  // register_ or modify was called, and answered with `error`.
+  // register_ or modify was called, with this result.
   void asked(std::size_t slot, selectors::any_interest what, bool is_new, std::error_code error,
              const world& now) {
     const std::error_code promised = refusal(slot, what, is_new, now);
     if (is_displaced(slot, now) && !is_new) {
-      // Of a number that was closed since: the kernel may know nothing of it any more, or take what it is now
-      // for something that cannot be watched.
+      // The number was closed since: the kernel may have forgotten it, or refuse the file that has it now.
       require(!error || error == std::errc::bad_file_descriptor ||
                   error == std::errc::no_such_file_or_directory ||
                   error == std::errc::operation_not_permitted,
@@ -121,7 +120,7 @@ class oracle {
 
   // ---- the loop -------------------------------------------------------------------------------------------
 
-  // What poll(2) saw before and after the wait; what changed meanwhile is not certain.
+  // What poll(2) reported before and after the wait; where these differ, either may be reported.
   void look(const std::array<int, world::slots>& before, const std::array<int, world::slots>& after,
             const world& now) {
     for (std::size_t slot = 0; slot != world::slots; ++slot) {
@@ -173,25 +172,25 @@ class oracle {
     if (k.what.mode == selectors::trigger::oneshot) k.is_armed = false;
     k.is_fresh = false;
     if (!events.contains(event::error)) return;
-    // Of what is closed or refused nothing more is told until modify.
+    // A closed or refused handle is silent until modify.
     if (k.is_refused || (one.is_closed && one.is_certain))
       k.is_armed = k.is_refused = false;
     else if (!one.is_certain || one.is_touched)
       k.is_uncertain = true;
   }
 
-  // Whether every backend tells the same of it.
+  // Whether every backend must report the same of it.
   bool is_comparable(std::size_t slot) const {
     return expected_[slot].is_certain && expected_[slot].is_clean;
   }
 
-  // Something was done about it, in the loop.
+  // The loop has registered, modified or unregistered it.
   void touch(std::size_t slot) {
     expected_[slot].is_touched = true;
     if (has(slot) && !keys_[slot]->is_old) expected_[slot].is_new = true;
   }
 
-  // What was not reached is armed again by the next select or reopen, and told as an error if the kernel
+  // Unreached entries are re-armed by the next select or reopen, and reported as errors if the kernel
   // refuses.
   void loop_left() {
     for (std::size_t slot = 0; slot != world::slots; ++slot) {
@@ -214,9 +213,9 @@ class oracle {
   }
 
  private:
-  // Whether the kernel watches what a number referred to when it was added, and not the number.
+  // Whether the kernel watches the file that a number named when it was added, rather than the number.
   static constexpr bool binds = Backend::refuses_closed;
-  // And whether it forgets that when the number is closed, though a duplicate lives.
+  // And whether it forgets that file when the number is closed, though a duplicate is open.
   static constexpr bool forgets = Backend::name == "kqueue" && SELECTORS_HAS_KERNEL_KQUEUE;
   static int identity(const world& now, std::size_t slot) {
     return forgets ? now.incarnation(slot) : now.identity(slot);
@@ -225,9 +224,9 @@ class oracle {
   struct key {
     selectors::any_interest what;
     int identity = 0;           // to which it was added; 0 while it is paused
-    bool is_armed = false;      // not paused, nor silent
-    bool is_fresh = false;      // an edge that must be told
-    bool is_refused = false;    // to be told as an error
+    bool is_armed = false;      // neither paused nor silenced
+    bool is_fresh = false;      // an edge that must be reported
+    bool is_refused = false;    // to be reported as an error
     bool is_uncertain = false;  // changed while it was displaced
     bool is_old = false;
     bool is_unreached = false;  // by a loop that was left early
@@ -253,7 +252,7 @@ class oracle {
     bool is_new = false;
   };
 
-  // Its number was closed, and perhaps opened again, since the kernel was told.
+  // Its number was closed, and perhaps reused, since it was added.
   bool is_displaced(std::size_t slot, const world& now) const {
     if (!binds || !keys_[slot] || keys_[slot]->is_refused) return false;
     const key& one = *keys_[slot];
@@ -274,7 +273,7 @@ class oracle {
     if (!one.is_armed) return {};
     if (one.is_refused || (seen & POLLNVAL) != 0) return one.what.events;
     event_mask ready;
-    if (Backend::name == "select") {  // as select(2) says of itself
+    if (Backend::name == "select") {  // select(2) reports a failure as readiness alone
       if ((seen & (POLLIN | POLLHUP | POLLERR)) != 0) ready |= event::read;
       if ((seen & (POLLOUT | POLLERR)) != 0) ready |= event::write;
       if ((seen & POLLPRI) != 0) ready |= event::priority;

@@ -22,7 +22,7 @@
 
 namespace fuzz {
 
-// What one select said.
+// The result of one select.
 struct answer {
   std::array<int, world::slots> seen{};  // by poll(2)
   std::array<selectors::event_mask, world::slots> told{};
@@ -30,8 +30,8 @@ struct answer {
 };
 using trace = std::vector<answer>;
 
-// Plays a script on one backend, and compares what the selector says with what the oracle expects. What a
-// loop told, as far as no other backend may tell it differently, is kept as a trace.
+// Plays a script on one backend, and compares what the selector reports with what the oracle expects. Keeps a
+// trace of the reports in which backends may not differ.
 template <class Backend>
 class player {
  public:
@@ -112,7 +112,7 @@ class player {
     if (!late_difference_.empty()) throw difference(late_difference_);
   }
 
-  // Nothing is registered any more: nothing is told, and nothing wakes anybody.
+  // Nothing is registered any more: nothing is reported, and no wait ends early.
   void end() {
     is_at_end_ = true;
     sel_.clear();
@@ -126,7 +126,7 @@ class player {
 
   // ---- changes --------------------------------------------------------------------------------------------
 
-  // Calls `ask(what)` with an interest that the backend has.
+  // Calls `ask(what)` with an interest that the backend supports.
   template <class Ask>
   std::error_code with_interest(std::size_t slot, bool is_new, Ask ask) {
     using namespace selectors;
@@ -298,7 +298,7 @@ class player {
     const auto before = world_.look();
     auto range = sel_.select(0ns);
     oracle_.look(before, world_.look(), world_);
-    const std::size_t trouble = choose_.below(8);  // in some loops, things happen
+    const std::size_t trouble = choose_.below(8);  // some loops change registrations and files
     if (trouble >= 6) is_traced_ = false;          // the order of the entries is not promised
     answer all;
     all.seen = before;
@@ -376,7 +376,7 @@ class player {
   trace trace_;
   bool is_traced_ = true;
   std::array<bool, world::slots>
-      is_portable_{};  // asked for in a way that every backend has, and not in trouble since
+      is_portable_{};  // requested in a mode that every backend supports, and not disturbed since
 };
 
 }  // namespace fuzz

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -107,23 +108,36 @@ int apply_to_process(queue& in, const struct kevent& change) {
 }
 
 #if defined(EVFILT_USER)
+// What is always readable, for all queues: made before a program counts its descriptors, and again if the
+// program has closed it.
+int& always_readable() {
+  static int number = call(SYS_eventfd2, 1u, EFD_CLOEXEC);
+  return number;
+}
+[[maybe_unused]] const int made_early = always_readable();
+
 int apply_to_user(queue& in, const struct kevent& change) {
-  const auto place = std::find(in.users.begin(), in.users.end(), change.ident);
-  if ((change.flags & EV_ADD) != 0) {
-    if (place == in.users.end()) in.users.push_back(change.ident);
-    return 0;
+  auto place = std::find_if(in.users.begin(), in.users.end(),
+                            [&](const user& one) { return one.what.ident == change.ident; });
+  if ((change.flags & EV_ADD) != 0 && place == in.users.end()) {
+    in.users.push_back({change, false});
+    place = in.users.end() - 1;
   }
   if (place == in.users.end()) return ENOENT;
-  if ((change.flags & EV_DELETE) != 0) in.users.erase(place);
+  if ((change.flags & EV_DELETE) != 0)
+    in.users.erase(place);
+  else if ((change.fflags & NOTE_TRIGGER) != 0)
+    place->is_triggered = true;
+  show_users(in);
   return 0;
 }
 #endif
 
 }  // namespace
 
-// The epoll knows what it watches by number and file. So it may not find what it shall forget; and if it
-// keeps another file's of the same number, it may forget that instead. What it may still tell of is kept,
-// then.
+// epoll knows a registration by number and file. So it may not find the one to be removed, and if it has one
+// of another file on the same number, it may remove that instead. A registration that it may still report is
+// kept.
 int forget(queue& in, watch& of, filter_type filter) {
   note& one = *of.find(filter);
   one.is_there = false;
@@ -142,6 +156,22 @@ int forget(queue& in, watch& of, filter_type filter) {
 
 void close_children(queue& in) {
   while (!in.children.empty()) end_watching(in, in.children.begin());
+}
+
+void show_users([[maybe_unused]] queue& in) {
+#if defined(EVFILT_USER)
+  const bool is_triggered =
+      std::any_of(in.users.begin(), in.users.end(), [](const user& one) { return one.is_triggered; });
+  if (is_triggered == in.is_triggered) return;
+  in.triggered.type = kind::user;
+  epoll_event event{EPOLLIN, {&in.triggered}};
+  const int operation = is_triggered ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
+  if (call(SYS_epoll_ctl, in.epoll, operation, always_readable(), &event) != 0 && is_triggered) {
+    always_readable() = call(SYS_eventfd2, 1u, EFD_CLOEXEC);
+    call(SYS_epoll_ctl, in.epoll, operation, always_readable(), &event);
+  }
+  in.is_triggered = is_triggered;
+#endif
 }
 
 int apply(queue& in, const struct kevent& change) {

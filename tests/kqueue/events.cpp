@@ -20,7 +20,7 @@ bool is_unconnected(const watch& of, std::uint32_t bits) {
   return of.type == kind::stream && (bits & EPOLLHUP) != 0 && (polled(of.number) & POLLRDHUP) == 0;
 }
 
-// What kernels are known to keep to themselves, though something has happened.
+// Events that some kernels are known not to report.
 bool is_withheld(const watch& of, const note& one, std::uint32_t bits) {
   const bool reads = one.what.filter == reading;
   const bool writes = one.what.filter == writing;
@@ -45,7 +45,7 @@ bool is_below_mark(const watch& of, const note& one, std::int64_t bytes) {
   return bytes < (chosen(word::capped) ? std::min(mark, buffer_of(of)) : mark);
 }
 
-// Whether a filter has something to report, and what.
+// What a filter reports now, if anything.
 bool report(watch& of, note& one, std::uint32_t bits, struct kevent& event) {
   const bool is_socket = of.type == kind::stream || of.type == kind::datagram;
   const bool has_failed = (bits & EPOLLERR) != 0;
@@ -74,7 +74,7 @@ bool report(watch& of, note& one, std::uint32_t bits, struct kevent& event) {
     if (event.fflags == 0 && !has_ended) return false;
 #endif
   }
-  // An edge beside a level: epoll reports a level, so what is new is looked for here.
+  // An edge beside a level: epoll is level-triggered then, so changes are detected here.
   if ((one.what.flags & EV_CLEAR) != 0 && !of.is_edge()) {
     const std::int64_t bytes = one.what.filter == reading ? event.data : 0;
     if (one.told_bytes == bytes && one.told_end == has_ended) return false;
@@ -95,7 +95,7 @@ void collect_from(queue& in, watch& of, std::uint32_t bits, vector<struct kevent
     found.push_back(event);
     one.is_told = of.is_forever && (one.what.flags & EV_CLEAR) != 0;
   }
-  // What nobody here is told of, epoll would report forever; now it reports each change once.
+  // epoll would report forever what no filter reports; as an edge it reports each change once.
   const bool is_quiet = found.size() == before;
   if (of.is_forever || of.is_edge() || of.is_quiet == is_quiet) return;
   of.is_quiet = is_quiet;
@@ -130,6 +130,15 @@ void collect_forever(queue& in, vector<struct kevent>& found) {
   }
 }
 
+void collect_users(const queue& in, vector<struct kevent>& found) {
+  for (const user& one : in.users) {
+    if (!one.is_triggered) continue;
+    struct kevent event = one.what;
+    if (!chosen(word::echo) && !chosen(word::carry)) event.flags &= EV_CLEAR;
+    found.push_back(event);
+  }
+}
+
 void put_in_order(queue& in, vector<struct kevent>& found) {
   if (chosen(word::backwards)) std::reverse(found.begin(), found.end());
   if (!chosen(word::rotating) || found.empty()) return;
@@ -142,12 +151,14 @@ void put_in_order(queue& in, vector<struct kevent>& found) {
 std::size_t collect(queue& in, struct kevent* events, std::size_t room) {
   vector<struct kevent> found;
   collect_forever(in, found);
-  vector<epoll_event> ready(std::max<std::size_t>(room / std::size(filters), 1));
+  collect_users(in, found);
+  vector<epoll_event> ready(std::max<std::size_t>(room / std::size(filters), 1) + 1);
   const int count = call(SYS_epoll_pwait, in.epoll, ready.data(), static_cast<int>(ready.size()), 0, nullptr,
                          std::size_t{8});
   for (int i = 0; i < count; ++i) {
     const epoll_event& one = ready[static_cast<std::size_t>(i)];
     watch& of = *static_cast<watch*>(one.data.ptr);
+    if (of.type == kind::user) continue;
     if (of.type == kind::process)
       collect_end(in, of, found);
     else
@@ -163,6 +174,7 @@ std::size_t collect(queue& in, struct kevent* events, std::size_t room) {
       if (i < told) apply(in, ended);  // a process ends once
       continue;
     }
+    if (std::find(std::begin(filters), std::end(filters), found[i].filter) == std::end(filters)) continue;
     const auto place = in.watches.find(static_cast<int>(found[i].ident));
     if (place == in.watches.end() || !place->second.has(found[i].filter)) continue;
     if (i >= told) {

@@ -113,6 +113,16 @@ bool is_allowed(int number) {
   return static_cast<rlim_t>(number) < limit.rlim_cur;
 }
 
+// What was on the number is closed by it.
+template <class Call>
+int copy(int from, int to, Call system_call) {
+  const bool is_closed = is_open(from) && is_allowed(to);
+  if (is_closed) note_close(to);
+  const int result = system_call();
+  if (result >= 0) note_copy(from, to);
+  return result;
+}
+
 }  // namespace
 
 bool is_queue(int number) {
@@ -184,15 +194,18 @@ int dup3(int from, int to, int flags) noexcept {
     errno = EINVAL;
     return -1;
   }
-  if (is_open(from) && is_allowed(to)) note_close(to);
-  const int result = call(SYS_dup3, from, to, flags);
-  if (result >= 0) note_copy(from, to);
-  return result;
+  // A sandbox's answer would come too late, after what was on the number is taken to be closed.
+  if (call(SYS_dup3, from, from, flags) < 0 && errno != EINVAL) return -1;
+  return copy(from, to, [&] { return call(SYS_dup3, from, to, flags); });
 }
 
 int dup2(int from, int to) noexcept {
   if (from == to) return is_open(from) ? to : -1;
+#if defined(SYS_dup2)
+  return copy(from, to, [&] { return call(SYS_dup2, from, to); });
+#else
   return dup3(from, to, 0);
+#endif
 }
 
 pid_t fork() noexcept {

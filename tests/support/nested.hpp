@@ -19,6 +19,19 @@
 // Other programs' loops, which watch the native handle of a selector, and leaks to heal from.
 namespace support {
 
+// What is nested: a selector with a kernel object of its own. Over the double of kqueue(2) that is a queue.
+#if defined(SELECTORS_TESTED_BACKEND)
+using nested_backend = selectors::SELECTORS_TESTED_BACKEND;
+#else
+using nested_backend = selectors::epoll_backend;
+#endif
+template <class Data = void>
+using nested_selector = selectors::selector<Data, nested_backend>;
+// Whether whoever watches it is woken for what the selector reports of its own accord.
+template <class Backend>
+constexpr bool has_front_v = requires(Backend backend) { backend.signal(true); };
+constexpr bool has_front = has_front_v<nested_backend>;
+
 // poll(2), as GLib and Qt have it.
 class outer_poll {
  public:
@@ -69,7 +82,7 @@ class outer_selector {
   bool hears_again() { return hears(); }
 
  private:
-  selectors::epoll_selector<> outer_;
+  nested_selector<> outer_;
 };
 
 using outer_loops = std::tuple<outer_poll, outer_epoll<0>, outer_epoll<EPOLLET>, outer_selector>;

@@ -21,8 +21,8 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-// A close-on-exec epoll(7) object. epoll_create1(2) is Linux 2.6.27's; a sandbox may know the older call
-// alone.
+// Makes a close-on-exec epoll(7) object. epoll_create1(2) is from Linux 2.6.27; a sandbox may allow only the
+// older call.
 inline failure make_epoll(owned_descriptor& made) noexcept {
   int fresh = ::epoll_create1(EPOLL_CLOEXEC);
   if (fresh < 0 && is_forbidden_call(errno)) {
@@ -42,6 +42,12 @@ inline int nest_epoll(int operation, int outer, int inner, std::uint32_t trigger
   return ::epoll_ctl(outer, operation, inner, &watched) == 0 ? 0 : errno;
 }
 
+// Its request is an unsigned long in one C library, and an int in another.
+template <class Request>
+int call_ioctl(int (*call)(int, Request, ...), int number, unsigned long request, void* argument) noexcept {
+  return call(number, static_cast<Request>(request), argument);
+}
+
 // What EPIOCSPARAMS sets (ioctl_eventpoll(2), Linux 6.9): how long a wait polls the network devices itself.
 inline void copy_busy_polling(int from, int to) noexcept {
   struct {
@@ -51,15 +57,15 @@ inline void copy_busy_polling(int from, int to) noexcept {
     std::uint8_t padding;
   } parameters{};
   const int kept = errno;
-  if (::ioctl(from, _IOR(0x8A, 0x02, decltype(parameters)), &parameters) == 0 &&
+  if (call_ioctl(::ioctl, from, _IOR(0x8A, 0x02, decltype(parameters)), &parameters) == 0 &&
       (parameters.microseconds != 0 || parameters.budget != 0 || parameters.is_preferred != 0))
-    (void)::ioctl(to, _IOW(0x8A, 0x01, decltype(parameters)), &parameters);
+    (void)call_ioctl(::ioctl, to, _IOW(0x8A, 0x01, decltype(parameters)), &parameters);
   errno = kept;
 }
 
-// The object that others watch when a selector is nested in another loop: an epoll(7) object in front of the
-// one that the selector waits for, so that this one can be replaced. It is readable when that is, and when
-// the selector says that it has work of its own, by a descriptor that is always readable.
+// The object that others watch when a selector is nested in another loop: an epoll(7) object that watches the
+// selector's own, so that the selector's own can be replaced. It is readable when that one is, and, by means
+// of a descriptor that is always readable, when the selector has work of its own.
 class epoll_front {
  public:
   explicit operator bool() const noexcept { return static_cast<bool>(front_); }
@@ -75,7 +81,7 @@ class epoll_front {
     return {};
   }
 
-  // In a child the object is its parent's: it gets its own, on the same number if it can.
+  // In a child, where the object is shared with the parent: makes a new one, on the same number if possible.
   failure remake(int inner) noexcept {
     epoll_front fresh;
     if (const failure failed = fresh.make(inner)) return failed;
@@ -86,7 +92,7 @@ class epoll_front {
     return {};
   }
 
-  // Watches `fresh` from now on. On failure it watches what it did.
+  // Watches `fresh` instead of `inner`. On failure nothing has changed.
   failure exchange(int inner, int fresh) noexcept {
     if (const failure failed = add(fresh)) return failed;
     remove(inner);
@@ -96,7 +102,7 @@ class epoll_front {
     const int error = front_ ? nest_epoll(EPOLL_CTL_ADD, get(), inner, 0, nullptr) : 0;
     return error == 0 ? failure() : failure::system("epoll_ctl", error);
   }
-  // Before it is closed: a child process may have it open, and then closing it removes nothing.
+  // Call it before `inner` is closed: if a child process holds a duplicate, closing does not remove it.
   void remove(int inner) noexcept {
     if (front_) (void)nest_epoll(EPOLL_CTL_DEL, get(), inner, 0, nullptr);
   }
@@ -120,7 +126,8 @@ class epoll_front {
   }
 
  private:
-  // An eventfd(2) that nobody resets; where that is refused, a pipe(2) at its end.
+  // An eventfd(2) that is never read; where a sandbox refuses that, the reading end of a pipe(2) without
+  // writer.
   failure make_readable() noexcept {
     int fresh = ::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fresh < 0) {

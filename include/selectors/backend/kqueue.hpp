@@ -44,6 +44,13 @@ namespace SELECTORS_NAMESPACE {
 /// select(2) beside the queue; while there are any, each wait costs two system calls. select(2) has no edges,
 /// so a terminal that the kqueue refuses can be registered level-triggered or one-shot only; edge-triggered,
 /// it fails with kevent(2)'s EINVAL.
+///
+/// `native_handle` is the queue itself, which can be watched by poll(2), select(2) and another queue: it is
+/// readable while one of the filters, or the selector itself, has something to report. For the latter it
+/// needs EVFILT_USER, which NetBSD has since 10; without it, and under libkqueue, work of the selector's own
+/// does not wake a watcher of the queue. Descriptors that select(2) watches beside the queue never do.
+/// `reopen` keeps the queue, except in a child process, where the selector gets its own, on the same number
+/// if that is free.
 class kqueue_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "kqueue";
@@ -62,6 +69,7 @@ class kqueue_backend : public detail::ready_list {
     if (!events_.reserve(1, 0)) return failure::memory();
     return kqueue_.open();
   }
+  // A fresh queue, on the same number if it can. Whoever watched the old one watches nothing now.
   failure reopen() noexcept {
     if (const failure failed = kqueue_.reopen()) return failed;
     forget_all();
@@ -73,12 +81,37 @@ class kqueue_backend : public detail::ready_list {
   }
   native_handle_type native_handle() const noexcept { return kqueue_.get(); }
 
+  // Takes all that is attached from the queue, which stays the one that others watch; `attached` is as it was
+  // afterwards. Returns false if a fresh queue is needed: this one is not ours any more, or cannot be
+  // emptied.
+  template <class ForEach>
+  bool remove_all(ForEach for_each) noexcept {
+    if (!SELECTORS_HAS_KERNEL_KQUEUE || !kqueue_.is_own()) return false;
+    bool is_empty = true;
+    for_each([&](registration& r) {
+      if (!r.attached) return;
+      is_empty = remove(r) && is_empty;
+      r.attached = true;
+    });
+    if (is_empty) forget_all();
+    return is_empty;
+  }
+
+#if SELECTORS_KQUEUE_HAS_USER_EVENTS
+  // Whoever watches the queue is told by its mark that the selector itself has work to do: needs no more
+  // descriptors. What is watched aside they do not see.
+  bool has_front() const noexcept { return kqueue_.get() != detail::invalid_handle; }
+  failure make_front() noexcept { return {}; }
+  void signal(bool is_ready) noexcept { kqueue_.signal(is_ready); }
+  void signal_again() noexcept { kqueue_.signal_again(); }
+#endif
+
   failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
     // Reserved now so that nothing is allocated later. Not for high numbers, which need much memory:
     // descriptors that are watched aside are rare.
     if (handle <= highest_prepared && !aside_.has_room(handle) && is_open(handle))
       if (const failure failed = aside_.reserve(handle, native_handle())) return failed;
-    const bool fits = count <= slot::most_entries && events_.reserve(count * filters_a_handle, 0) &&
+    const bool fits = count <= slot::max_entries && events_.reserve(count * filters_a_handle + 1, 0) &&
                       ready_.reserve(count, used) &&
                       (!SELECTORS_KQUEUE_MISSES_LISTEN || listeners_.reserve(count));
     return fits ? failure() : failure::memory();
@@ -95,7 +128,10 @@ class kqueue_backend : public detail::ready_list {
     const event_bits wanted = filters_for(r);
     r.always_ready =
         S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode) || wanted == 0;
-    if (r.always_ready) return {};
+    if (r.always_ready) {
+      r.always_ready = is_open(r.handle);  // O_PATH, which fstat(2) takes
+      return r.always_ready ? failure() : failure::not_open();
+    }
     if (SELECTORS_KQUEUE_MISSES_FIFO_END && slot::is_pipe(r) && about.st_dev != 0 &&
         r.interest.mode != trigger::edge)
       return put_aside(r, 0, false);
@@ -104,14 +140,14 @@ class kqueue_backend : public detail::ready_list {
     if (!SELECTORS_HAS_KERNEL_KQUEUE) forget(r);
     watch_for(changes, wanted, r.interest);
     changes.submit(native_handle());
-    const failure refused = settle(r, changes, changes.added());
+    const failure refused = finish_change(r, changes, changes.added());
     if (!refused) {
       if (SELECTORS_KQUEUE_MISSES_LISTEN && slot::is_socket(r)) listeners_.note(r);
       return {};
     }
     if (changes.added() == 0 && is_unsupported(changes.error()) && S_ISCHR(about.st_mode))
       return take_device(r, refused);
-    take_back(r, changes.added());
+    remove_filters(r, changes.added());
     return refused;
   }
 
@@ -128,7 +164,7 @@ class kqueue_backend : public detail::ready_list {
     changes.submit(native_handle());
     if (SELECTORS_HAS_KERNEL_KQUEUE && changes.have_lost()) return add_instead(r, was);
     const event_bits now = (watched & ~changes.removed()) | changes.added();
-    const failure refused = settle(r, changes, now);
+    const failure refused = finish_change(r, changes, now);
     if (!refused) {
       if (wanted != 0) return {};
       r.attached = false;  // not a socket, and `priority` alone: no filter reports that
@@ -175,7 +211,7 @@ class kqueue_backend : public detail::ready_list {
     constexpr std::chrono::nanoseconds forever = (std::chrono::nanoseconds::max)();
     if (SELECTORS_KQUEUE_MISSES_LISTEN && !listeners_.empty()) [[unlikely]]
       find_listeners();
-    const bool is_timed = may_skip_ || !aside_.empty();
+    const bool is_timed = may_skip_ || !aside_.empty() || kqueue_.is_signalled();
     const auto start = is_timed ? clock::now() : clock::time_point();
     for (std::chrono::nanoseconds left = timeout;;) {
       const auto now = left < day || left == forever ? left : day;
@@ -230,7 +266,7 @@ class kqueue_backend : public detail::ready_list {
 
   // After `changes`: succeeds if r is watched by all of `filters`, if those that the kernel refused are not
   // needed, or if select(2) can watch it instead. Otherwise returns why the kernel refused.
-  failure settle(registration& r, const detail::kqueue_changes& changes, event_bits filters) noexcept {
+  failure finish_change(registration& r, const detail::kqueue_changes& changes, event_bits filters) noexcept {
     const int error = changes.error();
     if (error != 0) {
       if (!slot::is_pipe(r)) return failure::system("kevent", error);
@@ -261,7 +297,7 @@ class kqueue_backend : public detail::ready_list {
 
   failure put_aside(registration& r, event_bits watched, bool for_end) noexcept {
     if (const failure failed = aside_.reserve(r.handle, native_handle())) return failed;
-    take_back(r, watched);
+    remove_filters(r, watched);
     slot::set_watched(r, 0);
     r.slot |= slot::is_aside;
     aside_.add(r, for_end);
@@ -282,7 +318,7 @@ class kqueue_backend : public detail::ready_list {
     return put_aside(r, 0, false);
   }
 
-  void take_back(registration& r, event_bits filters) noexcept {
+  void remove_filters(registration& r, event_bits filters) noexcept {
     detail::kqueue_changes back(r);
     back.remove(filters);
     back.submit(native_handle());
@@ -290,7 +326,7 @@ class kqueue_backend : public detail::ready_list {
 
   // Removes every filter on the number. libkqueue keeps the filters of a closed descriptor, and applies them
   // to the next one with its number.
-  void forget(registration& r) noexcept { take_back(r, detail::kernel_filters); }
+  void forget(registration& r) noexcept { remove_filters(r, detail::kernel_filters); }
 
   void forget_all() noexcept {
     aside_.clear();
@@ -384,7 +420,12 @@ class kqueue_backend : public detail::ready_list {
   std::size_t merge(std::size_t count, bool& has_skipped, std::size_t first = 0) noexcept {
     std::size_t found = first;
     for (std::size_t i = 0; i != count; ++i) {
-      registration& r = *detail::token_of(events_[i]);
+      registration* const token = detail::token_of(events_[i]);
+      if (token == nullptr) [[unlikely]] {  // the queue's mark
+        has_skipped = true;
+        continue;
+      }
+      registration& r = *token;
       event_bits bits = detail::bits_of(events_[i], slot::is_socket(r));
       if (slot::is_pipe(r) || slot::watches_for_end(r)) [[unlikely]] {
         bits = examine(r, events_[i], bits);

@@ -3,7 +3,7 @@
 
 #include <selectors/config.hpp>
 
-#if SELECTORS_HAS_KQUEUE && !SELECTORS_HAS_PIDFD
+#if SELECTORS_HAS_KQUEUE
 
 #include <selectors/backend/kqueue_descriptor.hpp>
 #include <selectors/error.hpp>
