@@ -103,7 +103,6 @@ class oracle {
   void reopened(const world& now) {
     for (std::size_t slot = 0; slot != world::slots; ++slot) {
       if (!keys_[slot]) continue;
-      take_marks(*keys_[slot]);
       if (!keys_[slot]->is_armed) continue;
       key& one = *keys_[slot];
       if (one.is_unreached && is_displaced(slot, now)) one.is_uncertain = true;

@@ -301,7 +301,7 @@ SELECTORS_NOINLINE failure core<Backend>::open() noexcept {
 
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::reopen() noexcept {
-  if (is_of_this_process()) carry_unreached();  // before anything that can fail
+  carry_unreached();  // before anything that can fail
   end_loop();
   destroy_retired();
   state_.inherited = false;

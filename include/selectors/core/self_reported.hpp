@@ -53,15 +53,20 @@ SELECTORS_NOINLINE bool core<Backend>::prune_self_reported() noexcept {
   while (state_.self_reported) {
     record& r = state_.self_reported.pop_front();
     const bool has_own = r.registered && peek(r, own_bits(r)) != 0;
-    const bool stays = r.registered && r.armed && (has_own || r.carried || (r.always_ready && !r.exhausted));
+    // What was marked stays until a select drops it: it may be requested by then.
+    const bool stays =
+        r.registered &&
+        (r.pending_bits != 0 || (r.armed && (has_own || r.carried || (r.always_ready && !r.exhausted))));
     is_ready = is_ready || has_own;
     r.self_reported = stays;
     if (stays) {
       kept.push_back(r);
       continue;
     }
-    r.pending_bits = 0;
-    r.carried = r.marked = false;
+    r.carried = false;
+    const bool was_marked = r.marked;
+    r.marked = false;
+    if (was_marked && r.registered) set_slow_path_mask(r);
     if (!r.registered) state_.retired.push_back(r);
   }
   state_.self_reported = kept;
@@ -113,7 +118,7 @@ SELECTORS_COLD void core<Backend>::carry_unreached() noexcept {
   for (const entry* e = state_.cursor; e != end(); ++e) {
     record& r = *static_cast<record*>(Backend::token(*e));
     const event_bits bits = Backend::events(*e) & reportable_bits;
-    if (!r.registered || peek(r, bits) == 0) continue;
+    if (!r.registered || bits == 0) continue;
     const bool is_repeated = is_reported_again(r);
     constexpr event_bits reported_once = mask_bits::of(event::priority);
     const event_bits kept = is_repeated ? bits & reported_once : bits;
