@@ -13,12 +13,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -32,31 +28,25 @@ int add(int number, event what, void (*call)(int)) {
   return sel.register_(number, what, call).handle();
 }
 
-// What one read brings; empty, with errno, if nothing.
-std::string_view take(int number) {
+std::string_view take(int number, const char* what = nullptr) {
   const ssize_t got = read(number, data, sizeof data);
+  if (got > 0 && what != nullptr) std::printf("%s: %.*s\n", what, int(got), data);
   return {data, got > 0 ? std::size_t(got) : 0};
-}
-
-bool print(const char* what, int number) {
-  const std::string_view text = take(number);
-  if (!text.empty()) std::printf("%s: %.*s\n", what, int(text.size()), text.data());
-  return !text.empty();
 }
 
 // A read takes whole events, and fails without room for one. Overflow: some were lost, so look for yourself.
 void on_inotify(int number) {
   for (std::string_view rest = take(number); !rest.empty();) {
     const auto* const one = reinterpret_cast<const inotify_event*>(rest.data());
-    const bool is_lost = (one->mask & IN_Q_OVERFLOW) != 0, is_new = (one->mask & IN_CREATE) != 0;
-    std::printf("inotify: %s %s\n", is_lost ? "overflow" : is_new ? "+" : "-", one->len > 0 ? one->name : "");
+    const char* const what = (one->mask & IN_Q_OVERFLOW) ? "overflow" : (one->mask & IN_CREATE) ? "+" : "-";
+    std::printf("inotify: %s %s\n", what, one->len > 0 ? one->name : "");
     rest.remove_prefix(sizeof *one + one->len);
   }
 }
 
 // Readable until it is read: how often it has expired. Non-blocking, since setting it takes that back.
 void on_timer(int number) {
-  if (!take(number).empty()) std::printf("timerfd: %u\n", unsigned(*reinterpret_cast<std::uint64_t*>(data)));
+  if (!take(number).empty()) std::printf("timerfd: %llu\n", *reinterpret_cast<unsigned long long*>(data));
 }
 
 // Datagrams, each of several messages, and cut if there is no room. ENOBUFS: some were lost, so ask again.
@@ -71,8 +61,7 @@ void on_netlink(int number) {
 
 // The end of a terminal is an error, EIO, and no end of file.
 void on_terminal(int number) {
-  if (!print("pty", number))
-    std::printf("pty: %s\n", std::strerror(errno)), close(sel.unregister(number).handle());
+  if (take(number, "pty").empty()) std::puts("pty: end"), close(sel.unregister(number).handle());
 }
 
 // Always readable, so that is not requested. A change is `priority`, once, with an error that is none.
@@ -80,17 +69,15 @@ void on_mounts(int) { std::puts("mounts: changed"); }
 
 // Without a writer it is at its end, and hung up forever. One that is opened anew waits for the next writer.
 void on_fifo(int number) {
-  if (print("fifo", number)) return;
+  if (!take(number, "fifo").empty()) return;
   std::puts("fifo: no writer");
-  const int fresh = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (fresh < 0 || dup2(fresh, number) != number || close(fresh) != 0) return void(sel.unregister(number));
-  sel.watch(number, event::read);  // what the number means now
+  close(sel.unregister(number).handle());
+  add(open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC), event::read, on_fifo);
 }
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  fifo = argc == 3 ? argv[2] : "";
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
-  fifo = argv[2];
   const int folder = add(inotify_init1(IN_NONBLOCK | IN_CLOEXEC), event::read, on_inotify);
   const int timer = add(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), event::read, on_timer);
   const int links = add(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), event::read, on_netlink);

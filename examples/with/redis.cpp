@@ -54,9 +54,7 @@ void connect(int port) {
   fresh->ev.delRead = change<event::read, false>;
   fresh->ev.addWrite = change<event::write, true>;
   fresh->ev.delWrite = change<event::write, false>;
-  fresh->ev.cleanup = [](void* data) {
-    sel.unregister(*static_cast<key_type*>(data));
-  };  // before it is closed
+  fresh->ev.cleanup = [](void* data) { sel.unregister(*static_cast<key_type*>(data)); };
   redisAsyncSetConnectCallback(fresh, on_connect);
   redisAsyncSetDisconnectCallback(fresh, lose);
 }

@@ -14,8 +14,8 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-// `modify`, `watch`, `unregister`, `mark_ready` and the look-ups take a handle, or a key, which names its own
-// registration and no later one.
+// The argument of `modify`, `watch`, `unregister`, `mark_ready` and the look-ups: a handle, or a key, which
+// names its own registration and no later one.
 template <class H, class Key>
 concept handle_or_key = pollable<H> || std::same_as<std::remove_cvref_t<H>, Key>;
 
@@ -25,7 +25,8 @@ constexpr bool is_noexcept_handle() noexcept {
   return true;
 }
 
-// What may be given as data: anything that converts to a Data. An error_code is always where the error goes.
+// What can be passed as data: anything that converts to a Data, except an error_code, which always receives
+// the error.
 template <class D, class Data>
 concept data_for = !std::is_void_v<Data> && !std::same_as<std::remove_cvref_t<D>, std::error_code> &&
                    std::convertible_to<D, Data>;
@@ -44,11 +45,11 @@ constexpr bool is_noexcept_data() noexcept {
 
 // ---- wrong calls ------------------------------------------------------------------------------------------
 
-// A call that no overload accepts would be answered with a list of all of them. Instead a selector has one
-// more overload for each kind of mistake, which takes one of the types below in place of an argument. The
-// conversion to it is deleted, so that the compiler's one error names the type, and the name is the message.
-// It is an error of the immediate context: a requires-expression finds that the call is not possible. A
-// conversion ranks below an exact match, so these overloads are chosen only when no other fits.
+// For a call that no overload accepts, a compiler lists all of them. Instead a selector has one more overload
+// for each kind of mistake, which takes one of the types below in place of an argument. The conversion to it
+// is deleted, so that the compiler's one error names the type, and the name is the message. The error is in
+// the immediate context, so a requires-expression can detect that the call is invalid. A conversion ranks
+// below an exact match, so these overloads are chosen only when no other fits.
 
 template <class Key>
 struct a_handle_is_a_native_handle_type_or_has_native_handle_or_fileno {

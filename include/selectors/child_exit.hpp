@@ -107,13 +107,13 @@ class basic_child_exit {
       : watch_(std::move(other.watch_)),
         pid_(std::exchange(other.pid_, 0)),
         process_(other.process_),
-        is_told_(std::exchange(other.is_told_, true)) {}
+        is_reported_(std::exchange(other.is_reported_, true)) {}
   basic_child_exit& operator=(basic_child_exit&& other) noexcept {
     basic_child_exit taken(std::move(other));
     std::swap(watch_, taken.watch_);
     std::swap(pid_, taken.pid_);
     std::swap(process_, taken.process_);
-    std::swap(is_told_, taken.is_told_);
+    std::swap(is_reported_, taken.is_reported_);
     return *this;
   }
   ~basic_child_exit() = default;
@@ -151,7 +151,7 @@ class basic_child_exit {
   /// another process (pidfd_send_signal(2)), even if the child was reaped elsewhere; without one it can, if
   /// another thread reaps the child at the same moment.
   bool kill(int signal) noexcept {
-    if (!is_told_ && process_.is_current()) return watch_.kill(pid_, signal);
+    if (!is_reported_ && process_.is_current()) return watch_.kill(pid_, signal);
     errno = ESRCH;
     return false;
   }
@@ -165,15 +165,15 @@ class basic_child_exit {
     bool is_missing = false;
     if (const failure failed = watch_.open(pid, is_missing)) return failed;
     pid_ = pid;
-    is_told_ = false;
+    is_reported_ = false;
     return {};
   }
 
   std::optional<int> try_reap(failure& failed) noexcept {
-    if (is_told_) return {};
+    if (is_reported_) return {};
     const detail::child_end end = watch_.reap(pid_);
     if (end.state == detail::child_state::is_running) return {};
-    is_told_ = true;
+    is_reported_ = true;
     watch_.silence();
     if (end.state == detail::child_state::has_ended) return end.status;
     failed = failure::system("waitid", ECHILD);
@@ -183,7 +183,7 @@ class basic_child_exit {
   Watch watch_;
   pid_t pid_ = 0;
   detail::process_stamp process_;  // the process whose child it is
-  bool is_told_ = true;            // its end has been reported, or there is no child
+  bool is_reported_ = true;        // its end has been reported, or there is no child
 };
 
 /// The end of a child process as an event, by the best means that the system has.

@@ -8,18 +8,18 @@
 
 #include <selectors/version.hpp>
 
-// The only file that asks which operating system and which compiler options these are.
+// The only file that asks which operating system and which compiler options are in use.
 //
 // SELECTORS_HAS_EPOLL, _KQUEUE, _POLL and _SELECT are public: always defined, 0 or 1. The rest is the
 // library's own:
 //
-//   SELECTORS_HAS_WINSOCK   handles are sockets alone, named by a SOCKET; else descriptors, named by an int
-//   SELECTORS_HAS_FORK      a process can be copied, selectors and all
+//   SELECTORS_HAS_WINSOCK   only sockets are handles, of type SOCKET; else file descriptors, of type int
+//   SELECTORS_HAS_FORK      there is fork(2), which copies selectors too
 //   SELECTORS_HAS_EVENTFD   eventfd(2)
 //   SELECTORS_HAS_PIDFD     the kernel may have pidfd_open(2)
 //
-//   SELECTORS_HAS_KERNEL_KQUEUE   kqueue(2) is the kernel's own: it forgets what is closed, no child inherits
-//                                 it, and dup2(2) moves it
+//   SELECTORS_HAS_KERNEL_KQUEUE   kqueue(2) is the kernel's own: it forgets closed descriptors, children do
+//                                 not inherit it, and dup2(2) works on it
 //   SELECTORS_KQUEUE_MISSES_FIFO_END  EVFILT_READ of a FIFO never reports that the writers are gone
 //   SELECTORS_KQUEUE_MISSES_LISTEN    a socket that is watched before listen(2) never reports a connection
 //   SELECTORS_POLL_REFUSES_FILES      poll(2) takes neither devices nor directories
@@ -27,8 +27,8 @@
 //   SELECTORS_PSELECT_HAS_TWO_NAMES   pselect(2) takes no descriptor beyond FD_SETSIZE, but another of its
 //                                     names does
 //
-// A program on Linux that links libkqueue, and finds its <sys/event.h>, says so by SELECTORS_LIBKQUEUE; 0
-// says that what it links behaves as a kernel does.
+// A program on Linux that links libkqueue and has its <sys/event.h> defines SELECTORS_LIBKQUEUE; as 0, if the
+// library that it links behaves as a kernel does.
 
 #if defined(__linux__)
 #define SELECTORS_HAS_EPOLL 1
@@ -63,7 +63,7 @@
 #define SELECTORS_HAS_EVENTFD 0
 #define SELECTORS_HAS_PIDFD 0
 #elif defined(__EMSCRIPTEN__)
-// A program in a web browser or in Node: fork(2) fails there with ENOSYS.
+// WebAssembly in a browser or Node: fork(2) fails with ENOSYS.
 #define SELECTORS_HAS_EPOLL 0
 #define SELECTORS_HAS_KQUEUE 0
 #define SELECTORS_HAS_POLL 1
@@ -76,8 +76,8 @@
 #error "selectors: WASI is not supported: it has no pipe and no socket pair to wake a selector by"
 #elif defined(__unix__) || defined(__sun) || defined(__CYGWIN__) || defined(__HAIKU__) || \
     defined(__QNX__) || defined(_AIX)
-// illumos and Solaris, Cygwin, Haiku, QNX, AIX and others: whether there are ppoll(2), pipe2(2) and dup3(2)
-// is looked up where they are called. illumos's event ports and Haiku's event queues have no backend.
+// illumos and Solaris, Cygwin, Haiku, QNX, AIX and others: the callers detect whether ppoll(2), pipe2(2) and
+// dup3(2) exist. There is no backend for illumos's event ports or Haiku's event queues.
 #define SELECTORS_HAS_EPOLL 0
 #define SELECTORS_HAS_KQUEUE 0
 #define SELECTORS_HAS_POLL 1
@@ -116,22 +116,22 @@
 #define SELECTORS_HAS_KERNEL_KQUEUE SELECTORS_HAS_KQUEUE
 #endif
 
-// uipc_socket.c, soo_kqfilter, of NetBSD, OpenBSD and DragonFly. The double of the tests behaves in all ways
-// there are.
+// soo_kqfilter in uipc_socket.c of NetBSD, OpenBSD and DragonFly. The tests' double can behave like each of
+// them.
 #if defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__) || defined(SELECTORS_LIBKQUEUE)
 #define SELECTORS_KQUEUE_MISSES_LISTEN SELECTORS_HAS_KERNEL_KQUEUE
 #else
 #define SELECTORS_KQUEUE_MISSES_LISTEN 0
 #endif
 
-// Said of macOS by programs that gave up on its FIFOs. A pipe has no device number there, sys_pipe.c.
+// Reported of macOS by programs that avoid kqueue for FIFOs. A pipe has no device number there, sys_pipe.c.
 #if defined(__APPLE__)
 #define SELECTORS_KQUEUE_MISSES_FIFO_END 1
 #else
 #define SELECTORS_KQUEUE_MISSES_FIFO_END 0
 #endif
 
-// epoll_pwait2(2) can be done without, in milliseconds: where a sandbox kills who calls it (Android 8 to 14).
+// Where a sandbox kills a program that calls epoll_pwait2(2) (Android 8 to 14), waits are in milliseconds.
 #if defined(SELECTORS_NO_EPOLL_PWAIT2) || defined(__ANDROID__)
 #define SELECTORS_USES_EPOLL_PWAIT2 0
 #else
@@ -153,11 +153,11 @@
 #endif
 
 #if defined(__GNUC__)
-// Out of line and out of the way: what a program does seldom must not slow what it does always.
+// Out of line and in a cold section: for rare work, so that it does not slow down the loop.
 #define SELECTORS_COLD [[gnu::cold, gnu::noinline]]
-// Out of line, for a call that is no part of the loop: programs stay small.
+// Out of line: for calls outside the loop, so that programs stay small.
 #define SELECTORS_NOINLINE [[gnu::noinline]]
-// In line, whatever the compiler thinks of it: the few lines that run for each event.
+// Always inline: for the few lines that run for each event.
 #define SELECTORS_ALWAYS_INLINE [[gnu::always_inline]] inline
 #else
 #define SELECTORS_COLD __declspec(noinline)

@@ -12,17 +12,17 @@ namespace SELECTORS_NAMESPACE {
 
 /// What a selector has done since it was made, or since the program set these to zero.
 struct selector_counters {
-  std::uint64_t waits = 0;    ///< system calls that waited, those that a signal ended among them
+  std::uint64_t waits = 0;    ///< calls of the backend's wait, including those that a signal ended
   std::uint64_t events = 0;   ///< entries that a loop reached
-  std::uint64_t stale = 0;    ///< entries dropped, since by then their key did not ask for them any more
+  std::uint64_t stale = 0;    ///< entries dropped because their key no longer requested them
   std::uint64_t changes = 0;  ///< registrations, modifications and removals handed to the kernel
-  std::uint64_t saved = 0;    ///< modifications to what was in force, for which the kernel was not asked
-  std::uint64_t heals = 0;    ///< times the kernel object was made anew to be rid of a leaked registration
+  std::uint64_t saved = 0;    ///< modifications to the interest already in force, which cost no system call
+  std::uint64_t heals =
+      0;  ///< times that leaked registrations were isolated or the kernel object was replaced
 };
 
-/// A backend that counts: `selector<Data, counting<default_backend>>` has `backend().counters()`. What counts
-/// is chosen by type, so a selector that does not count pays nothing; one that does, about an instruction for
-/// each count.
+/// A backend that counts: `selector<Data, counting<default_backend>>` has `backend().counters()`. Counting is
+/// chosen by type, so a selector without it pays nothing; with it, about one instruction for each count.
 template <selector_backend Backend>
 class counting : public Backend {
  public:

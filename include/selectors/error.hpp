@@ -12,23 +12,24 @@
 
 namespace SELECTORS_NAMESPACE {
 
-/// What the library itself refuses. The kernel's refusals keep std::system_category() and their errno; on
-/// Windows the number of Winsock where that category knows what it means, else the errno of that name, so
-/// that they compare equal to the std::errc of that name everywhere. The library's own lack of memory is
-/// std::errc::not_enough_memory. `code == std::errc::…` compares as the comments say.
+/// Errors that the library itself detects. Errors of the kernel keep their errno in std::system_category();
+/// on Windows they keep Winsock's number if that category knows it, and become the errno of the same name
+/// otherwise, so that they compare equal to the std::errc of that name everywhere. If the library cannot
+/// allocate memory, the error is std::errc::not_enough_memory. The comments name the std::errc to which each
+/// compares equal.
 ///
-/// Programs and plugins that each include the headers may have a category each (with hidden visibility they
-/// have): `code == errc::…` holds whoever made the code, while two std::error_codes, or their categories,
-/// compare unequal if they were made by different modules.
+/// A program and its plugins may each have a category object of their own (with hidden visibility they do).
+/// `code == errc::…` compares right whichever module made `code`, but two std::error_codes, or two
+/// categories, from different modules compare unequal.
 enum class errc {
   already_registered = 1,  ///< the handle is registered with this selector      (file_exists)
-  not_registered,          ///< the handle, or this key, is not                  (no_such_file_or_directory)
-  invalid_events,   ///< requested what is only ever reported, priority exclusively, or what the backend lacks
-                    ///<                                                  (invalid_argument)
-  invalid_handle,   ///< a negative handle                                (bad_file_descriptor)
-  invalid_timeout,  ///< not a number                                     (invalid_argument)
-  closed,           ///< the selector is closed, moved from, or was never opened (bad_file_descriptor)
-  forked,           ///< a child process uses its parent's selector before `reopen` (operation_not_permitted)
+  not_registered,          ///< the handle or key is not registered              (no_such_file_or_directory)
+  invalid_events,          ///< an output-only event, priority with exclusive, or one that the backend lacks
+                           ///<                                                  (invalid_argument)
+  invalid_handle,          ///< a negative handle                                (bad_file_descriptor)
+  invalid_timeout,         ///< not a number                                     (invalid_argument)
+  closed,                  ///< the selector is closed, moved from, or was never opened (bad_file_descriptor)
+  forked,  ///< a child process uses its parent's selector before `reopen` (operation_not_permitted)
 };
 
 namespace detail {
@@ -39,7 +40,7 @@ class selectors_error_category final : public std::error_category {
 
   const char* name() const noexcept override { return "selectors"; }
 
-  // By name: each module may have a category of its own.
+  // Compares by name, because each module may have a category object of its own.
   static bool is_same(const std::error_category& other) noexcept {
     return std::strcmp(other.name(), "selectors") == 0;
   }
@@ -76,7 +77,8 @@ class selectors_error_category final : public std::error_category {
 
 #if SELECTORS_HAS_WINSOCK
 
-// The errno of the same meaning as a code of Winsock, of those that the library's calls give; else 0.
+// The errno with the same meaning as a Winsock code, for the codes that the library's calls return; else 0.
+// Each is named WSA and the errno's name in <winsock2.h>, which is not included here.
 constexpr int errno_of_winsock(int code) noexcept {
   switch (code) {
     case 10004: return EINTR;
@@ -100,10 +102,10 @@ constexpr int errno_of_winsock(int code) noexcept {
   }
 }
 
-// Winsock numbers its errors from 10,000 on, so they and errno share an int. In std::system_category() they
-// keep their numbers and texts, if that knows what they mean: libstdc++ does not, so there they become the
-// errno that compares equal to the std::errc of that name. Errno itself is not what the category of Windows
-// numbers.
+// Winsock numbers its errors from 10,000 on, so an int can hold them or an errno. They keep their numbers and
+// texts in std::system_category() if that maps them to a std::errc. libstdc++ does not, so there they become
+// the errno of the same name. An errno goes to std::generic_category(), since Windows' std::system_category()
+// numbers errors differently.
 inline std::error_code system_code(int error) noexcept {
   if (error < 10000) return {error, std::generic_category()};
   const std::error_code code(error, std::system_category());
@@ -122,7 +124,7 @@ inline std::error_code system_code(int error) noexcept { return {error, std::sys
 
 namespace detail {
 
-// There before the first static object is made and after the last one is destroyed.
+// Usable before the first static object is constructed and after the last one is destroyed.
 union everlasting_category {
   constexpr everlasting_category() noexcept : category() {}
   ~everlasting_category() {}
@@ -143,22 +145,20 @@ inline constinit const everlasting_category the_category;
   return {static_cast<int>(value), selectors_category()};
 }
 
-/// Whether `code` is `value`, whichever module made it. (`!=`, and the operands in the other order, follow
-/// from it.)
+/// Whether `code` is `value`, whichever module made it. (`!=` and the reversed operands follow.)
 [[nodiscard]] inline bool operator==(const std::error_code& code, errc value) noexcept {
   return code.value() == static_cast<int>(value) &&
          detail::selectors_error_category::is_same(code.category());
 }
 
-/// Why a call failed, or that it did not: the cheap form in which the parts of the library, and backends,
-/// tell each other. Converts to true when there is a failure.
+/// Success, or the reason of a failure: the cheap form in which backends and other parts of the library
+/// return errors. Converts to true if there is a failure.
 class [[nodiscard]] failure {
  public:
   constexpr failure() noexcept = default;
   constexpr failure(errc value) noexcept : value_(static_cast<int>(value)), origin_(origin::library) {}
 
-  /// The system call `call` (a string literal) refused with `error`, an errno; on Windows also a code of
-  /// Winsock.
+  /// The system call `call`, a string literal, failed with `error`: an errno, or on Windows a Winsock code.
   static constexpr failure system(const char* call, int error) noexcept {
     return {call, error, origin::system};
   }
@@ -168,21 +168,21 @@ class [[nodiscard]] failure {
     failed.events_ = events;
     return failed;
   }
-  /// A handle that should be registered is not open, or on Windows no socket.
+  /// The handle to be registered is not open or, on Windows, not a socket.
   static constexpr failure not_open() noexcept {
 #if SELECTORS_HAS_WINSOCK
-    return system("getsockopt", 10009);  // WSAEBADF: WSAENOTSOCK would not be bad_file_descriptor
+    return system("getsockopt", 10009);  // WSAEBADF, which is bad_file_descriptor; WSAENOTSOCK is not
 #else
     return system("fcntl", EBADF);
 #endif
   }
-  /// The library itself could not have memory.
+  /// An allocation failed.
   static constexpr failure memory() noexcept { return {nullptr, ENOMEM, origin::memory}; }
 
   constexpr explicit operator bool() const noexcept { return origin_ != origin::none; }
 
   [[nodiscard]] constexpr bool is_lack_of_memory() const noexcept { return origin_ == origin::memory; }
-  /// The system call that refused, or null.
+  /// The system call that failed, or null.
   [[nodiscard]] constexpr const char* call() const noexcept { return call_; }
   /// The events that cannot be requested, if they were named.
   [[nodiscard]] constexpr event_mask events() const noexcept { return events_; }

@@ -11,7 +11,7 @@
 namespace SELECTORS_NAMESPACE {
 
 /// What a handle can be ready for, and what can happen to it. `read`, `write` and `priority` can be
-/// requested; `read_hangup` can be requested by itself where the backend can tell it (requestable_events);
+/// requested; `read_hangup` can be requested by itself where the backend reports it (requestable_events);
 /// `error` and `hangup` are output only. The values are distinct bits; `read`, `priority`, `write`, `error`
 /// and `hangup` equal those of poll(2) on Linux.
 enum class event : std::uint8_t {

@@ -21,7 +21,7 @@ namespace detail {
 
 inline constexpr native_handle_type invalid_handle = static_cast<native_handle_type>(-1);
 
-// Whether a number can be a handle at all.
+// Whether a number can be a handle.
 constexpr bool is_valid(native_handle_type handle) noexcept {
 #if SELECTORS_HAS_WINSOCK
   return handle != invalid_handle;
@@ -33,7 +33,7 @@ constexpr bool is_valid(native_handle_type handle) noexcept {
 template <class H>
 concept is_native_handle = std::same_as<std::remove_cvref_t<H>, native_handle_type>;
 
-// An lvalue, as handle_of sees its argument: a member that is not const serves wherever the object is not.
+// An lvalue, like the argument of handle_of: its non-const members can be called if the object is not const.
 template <class H>
 concept has_native_handle = requires(std::remove_reference_t<H>& h) {
   { h.native_handle() } -> std::same_as<native_handle_type>;
@@ -47,8 +47,8 @@ concept has_fileno = requires(std::remove_reference_t<H>& h) {
 template <class H>
 concept is_handle_object = has_native_handle<H> || has_fileno<H>;
 
-// A raw pointer, a std::unique_ptr, a std::shared_ptr and their like: may be null, and points to an object
-// with a handle.
+// A raw pointer, std::unique_ptr, std::shared_ptr and the like: may be null, and points to an object with a
+// handle.
 template <class H>
 concept points_to_handle_object = requires(std::remove_reference_t<H>& h) {
   static_cast<bool>(h);

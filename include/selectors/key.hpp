@@ -18,7 +18,7 @@ class selector_key;
 
 namespace detail {
 
-// What every key has, whatever its data.
+// The part of a key that does not depend on the type of its data.
 class basic_key : record {
  public:
   basic_key(const basic_key&) = delete;
@@ -38,8 +38,7 @@ class basic_key : record {
   ~basic_key() = default;
 };
 
-// Makes keys, and converts between a key and its record, which is all that the core and the backends know of
-// it.
+// Makes keys, and converts between a key and its record: the core and the backends know only records.
 struct key_access {
   static record& record_of(basic_key& key) noexcept { return key; }
   static const record& record_of(const basic_key& key) noexcept { return key; }
@@ -47,7 +46,8 @@ struct key_access {
   static Key& key_of(record& r) noexcept {
     return *pointer_to<Key>(r);
   }
-  // The address of the record: that of the key might be taken by an operator& from the namespace of its data.
+  // Converts pointers, not references: `&key` could call an operator& that is found through the namespace of
+  // Data.
   template <class Key>
   static Key* pointer_to(record& r) noexcept {
     return static_cast<Key*>(static_cast<basic_key*>(&r));
@@ -57,13 +57,13 @@ struct key_access {
   static record* create(void* memory) noexcept {
     return ::new (memory) Key;
   }
-  // As `Data d = from;`: explicit constructors and conversions are not considered. In place: a Data that is
-  // returned by a conversion operator need not be movable.
+  // Like `Data d = from;`: explicit constructors and conversions are not considered. Constructed in place, so
+  // a Data that a conversion operator returns need not be movable.
   template <class Data, class From>
   static void construct_data(selector_key<Data>& key, From&& from) {
     void* const memory = &key.storage_;
     if constexpr (std::is_scalar_v<Data> && std::is_scalar_v<std::remove_cvref_t<From>>)
-      ::new (memory) Data(static_cast<Data>(from));  // the same, but a narrowing is no warning here
+      ::new (memory) Data(static_cast<Data>(from));  // the same, without a warning about narrowing
     else
       ::new (memory) Data(key_access::converted<std::remove_cv_t<Data>>(std::forward<From>(from)));
   }

@@ -12,9 +12,9 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-/// A forward iterator over the registered keys, by handle. Any key may be modified or unregistered while it
-/// is used: at a key that was unregistered it stays valid as long as the key lives, until the next select,
-/// and goes on from there. What is registered meanwhile may be missed.
+/// A forward iterator over the registered keys, by handle. Any key may be modified or unregistered during an
+/// iteration. An iterator at an unregistered key stays valid until the next select, as the key does, and can
+/// be incremented. Keys that are registered meanwhile may be missed.
 template <class Key>
 class key_iterator {
  public:
@@ -61,7 +61,7 @@ class key_iterator {
   }
 
   const handle_table* keys_ = nullptr;
-  record* record_ = nullptr;  // the table may have another one by now, or none
+  record* record_ = nullptr;  // kept, since the table may have another one at this position by now, or none
   std::size_t position_ = handle_table::none;
 };
 

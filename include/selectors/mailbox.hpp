@@ -24,19 +24,19 @@ namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 
-// A process, by the word that a process_stamp remembers it by; as an atomic pointer, since the threads of a
-// child may all find at once that the mailbox is not theirs yet.
+// Identifies a process: the address of its process_stamp word. It is stored in atomics, because several
+// threads of a child may find at the same time that the mailbox is still the parent's.
 using process_name = const std::uint32_t*;
 
-// Whether it is this one. None is not.
+// Whether it is this process; false for null.
 inline bool is_this_process(process_name name) noexcept {
   return name != nullptr && process_stamp::is_current(name);
 }
 
 }  // namespace detail
 
-/// How other threads hand a loop something to do: a queue of values, posted by any thread and taken by one. A
-/// pollable like any other, registered for `event::read`, that is readable while there is something to take.
+/// Passes values from any thread to a loop. A pollable, registered for `event::read`, that is readable while
+/// there is something to take. Any thread posts, one thread takes.
 ///
 ///     selectors::mailbox<result> box;
 ///     sel.register_(box, event::read);
@@ -47,14 +47,14 @@ inline bool is_this_process(process_name name) noexcept {
 /// after a `take` makes one system call, the others none. Memory is kept for later posts until the mailbox is
 /// destroyed: nothing is allocated while no more values are in it than at some earlier time.
 ///
-/// What T does. Its destructor, and the conversion of what is posted to a T, may post and take. Its move
-/// constructor runs under the mailbox's lock: there `post` fails with
+/// Restrictions on T. Its destructor, and the conversion of what is posted to a T, may post and take. Its
+/// move constructor runs under the mailbox's lock: there `post` fails with
 /// std::errc::resource_deadlock_would_occur, and `take` is empty. While the mailbox is destroyed `post` fails
-/// with errc::closed. `post` is no function for a signal handler: it may allocate.
+/// with errc::closed. A signal handler must not call `post`, which may allocate.
 ///
 /// After fork(2) a child's copy is empty and its own: nothing that either process posts reaches the other,
-/// and no lock is found held. The first call of any function of it in the child makes it so, and may fail for
-/// lack of descriptors; make it before a selector that has the mailbox registered is reopened. Values that
+/// and its lock is free. The first call of any member function in the child makes it so, and may fail for
+/// lack of descriptors; call one before reopening a selector in which the mailbox is registered. Values that
 /// the parent had not destroyed by then are not destroyed in the child, and their memory is not freed there:
 /// another thread may have been in the midst of moving one. A loop over `take` in which the child was made
 /// ends there at its next step.
@@ -86,23 +86,23 @@ class mailbox {
   mailbox(const mailbox&) = delete;
   mailbox& operator=(const mailbox&) = delete;
 
-  /// Destroys what has not been taken, in order. It waits for a `post` whose value is in but which has not
-  /// returned yet; no other may begin, and no loop over `take` may be under way.
+  /// Destroys what has not been taken, in order. Waits for a `post` that has added its value but not returned
+  /// yet. No other call may begin, and no loop over `take` may be in progress.
   ~mailbox();
 
 #if SELECTORS_EXCEPTIONS
   /// Hands over `value`: a T, or what converts to one; braces make a T. From any thread, also the taker's. It
-  /// returns at once; what it may wait for is the lock, which nobody holds for more than a few instructions,
-  /// system calls and allocations not among them.
+  /// does not block, except for the lock, which is held for a few instructions only, never during a system
+  /// call or an allocation.
   ///
   /// All or nothing: `value` is taken last, when nothing else can fail. Amortized O(1): one allocation for
-  /// some dozens of values, none once warm; one system call if nothing is announced since the last `take`,
-  /// else none. What has been posted happens before its `take`.
+  /// some dozens of values, none once warm; one system call for the first post after a `take`, none for the
+  /// others. A `post` happens before the `take` that returns its value.
   ///
   /// Throws std::system_error: std::errc::not_enough_memory; errc::closed if the mailbox is being destroyed;
   /// std::errc::resource_deadlock_would_occur from within T's move constructor; in a child, at first,
-  /// whatever refuses it a wakeup (EMFILE, ENFILE). What the conversion to T throws comes through, and
-  /// nothing is posted.
+  /// whatever refuses it a wakeup (EMFILE, ENFILE). If the conversion to T throws, the exception propagates
+  /// and nothing is posted.
   template <class D = T>
     requires std::convertible_to<D, T>
   void post(D&& value) {
@@ -122,15 +122,15 @@ class mailbox {
     return false;
   }
 
-  /// What has come until now, for one thread at a time: a single-pass range of T&, each thread's values in
-  /// the order in which it posted them. May be empty, though the handle was readable. One system call, for a
+  /// The values posted until now: a single-pass range of T&, each thread's values in the order in which it
+  /// posted them. One thread at a time. May be empty, though the handle was readable. One system call, for a
   /// pipe with many notifications a few; O(1), and the loop over it O(1) for each value; nothing is
   /// allocated.
   ///
-  /// A value is destroyed by the loop's next step, or with the range: move out what shall live longer. What
+  /// A value is destroyed by the loop's next step, or with the range: move out what must live longer. What
   /// the loop does not reach stays, and makes the handle readable again when the range is destroyed, at the
   /// end of a range-based `for`; so does what is posted after this call. Within the loop anything may be
-  /// posted; another `take` there goes on behind the value that this one has reached.
+  /// posted; another `take` there continues after the value that this one has reached.
   [[nodiscard]] taken take() noexcept;
 
   /// For a selector: the wakeup's. In a child, the child's own, or the invalid handle if it can have none.
@@ -141,7 +141,7 @@ class mailbox {
   }
 
  private:
-  // ---- whose it is ----
+  // ---- the process that it belongs to ----
 
   bool is_own() const noexcept { return detail::is_this_process(process_.load(std::memory_order_acquire)); }
   bool is_open() const noexcept { return process_.load(std::memory_order_relaxed) != nullptr; }
@@ -162,12 +162,13 @@ class mailbox {
   void announce_and_unlock() noexcept;
   void put_back() noexcept;
 
-  std::atomic<detail::process_name> process_{nullptr};  // which it belongs to; null: none
-  bool is_announced_ = false;  // since the last `take`: the handle is readable, or a thread makes it so
-  std::atomic<std::uint32_t> announcing_{0};            // threads about to notify
-  std::atomic<detail::process_name> adopter_{nullptr};  // in which a thread makes it its process's own
+  std::atomic<detail::process_name> process_{nullptr};  // that it belongs to; null if it is not open
+  bool is_announced_ = false;                 // since the last `take`: the handle is readable, or about to be
+  std::atomic<std::uint32_t> announcing_{0};  // threads about to notify
+  std::atomic<detail::process_name> adopter_{
+      nullptr};  // the process in which a thread is making it that process's own
   wakeup wake_;
-  queue queue_;  // destroyed first: what is in it may still ask for the handle
+  queue queue_;  // destroyed first: destructors of its values may use the handle
 };
 
 /// What `take` returns: a single-pass std::ranges::input_range of T&, with empty(). It is moved, not copied,
@@ -212,13 +213,13 @@ class mailbox<T>::taken {
     if (box_->queue_.is_before(limit_)) box_->put_back();
   }
 
-  /// The first value that no loop has reached yet.
+  /// An iterator at the first value that no loop has reached yet.
   [[nodiscard]] iterator begin() noexcept {
     if (at_.value == nullptr) step();
     return iterator(this);
   }
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
-  /// Whether there is no value at which the loop stands or which it has still to reach.
+  /// Whether there is no current value and none left to reach.
   [[nodiscard]] bool empty() const noexcept {
     return at_.value == nullptr && !(is_valid() && box_->queue_.is_before(limit_));
   }
@@ -229,12 +230,12 @@ class mailbox<T>::taken {
   taken(mailbox* box, std::size_t limit) noexcept
       : box_(box), limit_(limit), process_(box->process_.load(std::memory_order_relaxed)) {}
 
-  // In a child nothing is left of it, and what it holds is not the child's to destroy.
+  // False in a child made during the loop, which must not destroy the parent's values.
   bool is_valid() const noexcept { return box_ != nullptr && detail::is_this_process(process_); }
 
-  // The value is let go of before its destructor runs, which may do with the mailbox what it likes.
+  // Forgets the value before its destructor runs, which may use the mailbox.
   void step() noexcept {
-    const typename queue::place last = at_;
+    const typename queue::position last = at_;
     at_.value = nullptr;
     if (!is_valid()) return;
     if (last.value != nullptr) box_->queue_.destroy(last);
@@ -242,8 +243,8 @@ class mailbox<T>::taken {
   }
 
   mailbox* box_ = nullptr;
-  typename queue::place at_{};  // where the loop stands
-  std::size_t limit_ = 0;       // of all that was ever posted, where this range ends
+  typename queue::position at_{};  // the current value of the loop
+  std::size_t limit_ = 0;          // the range ends after this many of all values ever posted
   detail::process_name process_ = nullptr;
 };
 
@@ -251,12 +252,12 @@ class mailbox<T>::taken {
 
 template <class T>
 mailbox<T>::~mailbox() {
-  if (!is_own()) {  // a child's copy: what is in it is the parent's; or it has never opened
+  if (!is_own()) {  // a child's copy, whose values are the parent's; or it failed to open
     queue_.abandon();
     return;
   }
   process_.store(nullptr, std::memory_order_relaxed);
-  if (queue_.lock()) queue_.unlock();  // the posts that have the lock are in
+  if (queue_.lock()) queue_.unlock();  // waits for a post that holds the lock
   while (announcing_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
 }
 
@@ -276,7 +277,7 @@ failure mailbox<T>::adopt() noexcept {
     std::this_thread::yield();
   }
   std::error_code error;
-  if (!is_own()) {  // still: not adopted since that was looked at
+  if (!is_own()) {  // still not adopted
     is_announced_ = false;
     announcing_.store(0, std::memory_order_relaxed);
     queue_.abandon();
@@ -296,7 +297,7 @@ failure mailbox<T>::try_post(D&& value) noexcept(std::is_nothrow_constructible_v
   if (!queue_.lock()) return failure::system("lock", EDEADLK);
   if (const failure failed = queue_.make_room()) return failed;
   if constexpr (std::same_as<D, T>) {
-    queue_.put(std::move(value));
+    queue_.append(std::move(value));
     announce_and_unlock();
     return {};
   } else {
@@ -304,8 +305,8 @@ failure mailbox<T>::try_post(D&& value) noexcept(std::is_nothrow_constructible_v
   }
 }
 
-// A conversion runs without the lock, for it may take its time, throw, and use the mailbox; room is reserved
-// meanwhile. It may even fork: in the child nothing is reserved.
+// Converts without the lock, since the conversion may be slow, throw, or use the mailbox; room is reserved
+// meanwhile. It may even fork: then the child's queue has no reservation.
 template <class T>
 template <class D>
 failure mailbox<T>::convert_and_post(D&& value) noexcept(std::is_nothrow_constructible_v<T, D>) {
@@ -324,13 +325,12 @@ failure mailbox<T>::convert_and_post(D&& value) noexcept(std::is_nothrow_constru
   if (!is_own() || !queue_.lock()) return try_post(std::move(converted));
   kept.of = nullptr;
   queue_.give_back();
-  queue_.put(std::move(converted));
+  queue_.append(std::move(converted));
   announce_and_unlock();
   return {};
 }
 
-// Without the lock, since to notify may wake a thread; counted, since the mailbox must not be destroyed
-// meanwhile.
+// Notifies without the lock, since that may wake a thread; counted, so that the destructor can wait for it.
 template <class T>
 void mailbox<T>::announce_and_unlock() noexcept {
   if (is_announced_) {
@@ -344,7 +344,7 @@ void mailbox<T>::announce_and_unlock() noexcept {
   announcing_.fetch_sub(1, std::memory_order_release);
 }
 
-// The notification is taken first: what is posted in between is either found, or announced anew.
+// Takes the notification first: a value that is posted in between is either found, or notifies again.
 template <class T>
 auto mailbox<T>::take() noexcept -> taken {
   if (!is_own() && adopt()) return {};
@@ -357,7 +357,7 @@ auto mailbox<T>::take() noexcept -> taken {
   return {this, limit};
 }
 
-// Where the lock is held already, in a T's move constructor, the post that goes on announces.
+// If this thread holds the lock already, in a T's move constructor, the `post` in progress will notify.
 template <class T>
 void mailbox<T>::put_back() noexcept {
   if (queue_.lock()) announce_and_unlock();

@@ -40,9 +40,7 @@ class ready_range {
       return *this;
     }
     void operator++(int) noexcept { ++*this; }
-    friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept {
-      return it.is_at_end_;
-    }
+    friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept { return it.is_at_end_; }
 
    private:
     friend class ready_range;
@@ -67,8 +65,8 @@ class ready_range {
       is_at_end_ = false;
     }
 
-    // The next entry that has something left to report. What is seldom done gets values, not this iterator:
-    // its members stay in registers.
+    // Moves to the next entry that has something left to report. Rare work returns values and never gets a
+    // reference to this iterator, so that its members can stay in registers.
     SELECTORS_ALWAYS_INLINE void reach() noexcept {
       if (next_ == end_) {
         core_->finish_loop();
@@ -97,7 +95,7 @@ class ready_range {
     const entry* end_ = nullptr;
     std::uint64_t epoch_ = 0;
     reached reached_;
-    bool is_at_end_ = true;  // apart from what was reached: the fast path sets constants, and needs no test
+    bool is_at_end_ = true;  // separate from reached_, so that the fast path stores a constant without a test
   };
 
   ready_range() noexcept = default;

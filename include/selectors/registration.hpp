@@ -32,18 +32,18 @@ struct registration {
   bool seen : 1 = false;
 };
 
-/// The bits in which a backend reports: those of `event`, one for a descriptor that the kernel calls closed,
-/// and one for an entry that the selector has made void. The selector adds what `error` and `hangup` raise.
+/// The bits of an entry: those of `event`, one for a descriptor that the kernel reports as closed, and one
+/// for an entry that the selector has voided. The selector adds the events that `error` and `hangup` raise.
 using event_bits = std::uint32_t;
 inline constexpr event_bits descriptor_closed = 64;
 inline constexpr event_bits entry_is_void = 0x4000;
 
-/// What a selector counts that its backend does not see.
+/// Statistics that a selector counts and its backend cannot.
 enum class statistic : std::uint8_t {
   reached,  ///< a loop reached an entry
-  stale,    ///< an entry was dropped: its key did not request it any more
-  saved,    ///< a modification was in force already
-  healed    ///< the kernel object is about to be replaced
+  stale,    ///< an entry was dropped because its key no longer requested it
+  saved,    ///< the interest of a modification was in force already
+  healed    ///< leaks are about to be isolated, or the kernel object replaced
 };
 
 namespace detail {
@@ -51,15 +51,16 @@ namespace detail {
 inline constexpr event_bits read_write_priority = mask_bits::of(event::read | event::write | event::priority);
 inline constexpr event_bits reportable_bits = 127;
 
-// What a kernel reports to who requested `requested`: error and hangup come unrequested.
+// What a kernel reports for the interest `requested`: error and hangup are reported unrequested.
 constexpr event_bits reportable(event_mask requested) noexcept {
   event_mask all = requested | event::error | event::hangup;
   if (requested.contains(event::read)) all |= event::read_hangup;
   return mask_bits::of(all);
 }
 
-// What of `bits` is reported to a key that requested `requested`. An error or a hangup raises what was
-// requested, so that code which watches only that sees every failure; so does a hangup an end of the peer.
+// The part of `bits` that is reported to a key with the interest `requested`. An error or a hangup raises
+// read, write and priority if they were requested, so that code which checks only these sees every failure. A
+// hangup also raises read_hangup.
 constexpr event_bits filtered(event_bits bits, event_mask requested) noexcept {
   event_bits raised = bits;
   if ((bits & mask_bits::of(event::error | event::hangup)) != 0) raised |= read_write_priority;
@@ -69,7 +70,7 @@ constexpr event_bits filtered(event_bits bits, event_mask requested) noexcept {
 
 inline constexpr std::uint16_t all_bits = 0xffff;
 
-// A registration and what the selector knows of it: the part of a key that does not depend on its data.
+// A registration and the selector's own state of it: the part of a key that does not depend on its data.
 //
 //   attached, always_ready   the backend watches it, or the selector does; neither, if it is paused or silent
 //   armed           something of it may be reported: it is not paused, silenced, or a one-shot that fired
@@ -78,9 +79,10 @@ inline constexpr std::uint16_t all_bits = 0xffff;
 //                   ready, or not reached by the last loop
 //   carried         not reached by the last loop: first in the next
 //   marked          marked ready by the program, and not reached since
+//   exhausted       a file that is always ready, edge-triggered, and has been reported
 struct record : registration {
-  // The bits that a loop may not report without asking `core::deliver`: all that was not requested, or all.
-  // Not a character type: the optimizer must assume that such a type aliases anything.
+  // Event bits that force the slow path (`core::deliver`): all that were not requested, or all bits. Not
+  // uint8_t: the optimizer must assume that a character type aliases anything.
   std::uint16_t slow_path_mask = all_bits;
   bool registered : 1 = false;
   bool armed : 1 = false;
@@ -88,16 +90,17 @@ struct record : registration {
   bool self_reported : 1 = false;
   bool carried : 1 = false;
   bool marked : 1 = false;
-  std::uint8_t pending_bits = 0;  // to be reported by the next select, whatever the kernel says then
+  bool exhausted : 1 = false;
+  std::uint8_t pending_bits = 0;  // reported by the next select, with or without the kernel's events
   record* next = nullptr;         // in one list at most
 
-  // No backend reports more than 16 bits: one instruction tests so many in memory.
+  // No backend's `bits` needs more than 16 bits, and one instruction tests 16 bits in memory.
   bool needs_slow_path(event_bits bits) const noexcept {
     return (slow_path_mask & static_cast<std::uint16_t>(bits)) != 0;
   }
 };
 
-// An intrusive list: records are many, their time in a list is short, and nobody searches it.
+// An intrusive list: it allocates nothing, and is never searched, except by `remove`.
 class record_list {
  public:
   record_list() noexcept = default;

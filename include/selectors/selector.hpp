@@ -190,9 +190,8 @@ class selector {
   /// std::map::try_emplace), and what was pending of an earlier file is dropped. Returns the key; the form
   /// with `error` returns null on failure.
   ///
-  /// For descriptors of libraries that may close one and open another on the same number, such as libpq and
-  /// libcurl, which nothing but the library can see. An empty event_mask pauses, and never fails for a
-  /// registered key.
+  /// For descriptors of libraries, such as libpq and libcurl, that may close one and open another on the same
+  /// number unnoticed. An empty event_mask pauses, and never fails for a registered key.
   ///
   /// Errors: those of `register_` without already_registered, in the same order; not_registered if `h` is a
   /// key whose registration is gone.
@@ -535,7 +534,7 @@ class selector {
     failure failed;
   };
 
-  // Takes the registration back when the constructor of its data throws.
+  // Removes the registration if the constructor of its data throws.
   struct rollback {
     detail::core<Backend>& core;
     detail::record* added;
@@ -544,7 +543,7 @@ class selector {
     }
   };
 
-  // The handle is reserved, its data is made, and only then does the key exist for others.
+  // Adds the handle, then constructs the data; only then can the key be found.
   template <class... D>
   registered try_register(native_handle_type handle, any_interest interest, D&&... data) {
     detail::record* added = nullptr;

@@ -20,11 +20,11 @@ module;
 #include <selectors/testing.hpp>
 #include <selectors/timer_queue.hpp>
 #include <selectors/waitable.hpp>
+#if SELECTORS_HAS_COROUTINES
+#include <selectors/coroutine.hpp>
+#endif
 #if SELECTORS_HAS_WINSOCK
 #include <selectors/backend/afd.hpp>
-#endif
-#if __has_include(<selectors/coroutine.hpp>)
-#include <selectors/coroutine.hpp>
 #endif
 
 export module selectors;
@@ -108,7 +108,7 @@ using selectors::signal_set;
 using selectors::timer;
 using selectors::timer_id;
 using selectors::timer_queue;
-#if __has_include(<selectors/coroutine.hpp>)
+#if SELECTORS_HAS_COROUTINES
 using selectors::coroutine_waiter;
 using selectors::elapsed;
 using selectors::ready;

@@ -22,15 +22,14 @@
 #include <utility>
 #include <vector>
 
-// For the tests of programs that use the library: a backend without a kernel. What is ready is scripted,
-// errors are given on request, and time is virtual, so a test of a day of timeouts ends at once. Not part of
-// the umbrella.
+// For tests of programs that use the library: a backend without a kernel. Readiness and errors are scripted,
+// and time is virtual, so a test with a day of timeouts takes no time. Not part of the umbrella.
 
 namespace SELECTORS_NAMESPACE::testing {
 
-/// The time of this thread's scripted backends: it stands still but while one of them waits, and in
-/// `advance`. A clock as <chrono> has them, for `select_until` and for whatever else of the program under
-/// test asks for the time.
+/// The virtual time of this thread's scripted backends. It passes only while one of them waits, and in
+/// `advance`. It is a <chrono> clock, for `select_until` and for everything in the program under test that
+/// reads the time.
 class clock {
  public:
   using duration = std::chrono::nanoseconds;
@@ -46,17 +45,18 @@ class clock {
   static inline thread_local duration now_ = std::chrono::hours(1);
 };
 
-/// What a scripted backend can be told to refuse.
+/// The operations that a scripted backend can be made to fail.
 enum class operation : std::uint8_t { open, reopen, reserve, add, modify, wait };
 
-/// A backend whose handles are whatever small numbers the test likes, and whose readiness is a script:
+/// A backend whose handles are any small numbers, and whose readiness is scripted:
 ///
 ///   selectors::selector<handler, selectors::testing::scripted_backend> sel;
 ///   sel.register_(7, event::read, on_readable);
 ///   sel.backend().set_ready(7, event::read);
 ///   for (auto [key, events] : sel.select()) ...
 ///
-/// It has every trigger mode. To a selector it is a backend like any other; the rest is the test's to call.
+/// It supports every trigger mode. The selector calls the members that every backend has; the test calls the
+/// others.
 class scripted_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "scripted";
@@ -72,39 +72,42 @@ class scripted_backend : public detail::ready_list {
 
   // ---- the script -----------------------------------------------------------------------------------------
 
-  /// From now on `handle` is ready for `events`, until the next such call. It need not be registered yet.
-  /// Each call is a change to who watches for edges. May throw std::bad_alloc. O(1).
+  /// From now on `handle` is ready for `events`, until the next such call. It need not be registered yet. To
+  /// edge-triggered registrations each call is a change. May throw std::bad_alloc. O(1).
   void set_ready(native_handle_type handle, event_mask events) {
     change(handle, detail::mask_bits::of(events));
   }
 
-  /// The same until one wait has reported it: as if who hears of it read all there is.
+  /// The same until one wait has reported it, as if the handler read everything.
   void pulse(native_handle_type handle, event_mask events) {
     set_ready(handle, events);
     state_of(handle).is_pulse = true;
   }
 
-  /// From now on the descriptor `handle` is closed, as far as the selector can tell; `set_ready` opens it
-  /// again.
+  /// From now on `handle` is closed, to the selector; `set_ready` opens it again.
   void set_closed(native_handle_type handle) { change(handle, descriptor_closed); }
 
-  /// Does `action` when that much virtual time has passed, in the order of time and then of these calls; it
-  /// runs within the wait, and may do all that is said here but not use the selector. It must not throw.
+  /// Calls `action` when `time` of virtual time has passed; actions that are due at the same time run in the
+  /// order of these calls. It runs within the wait, and may call the functions of this section, but not the
+  /// selector. It must not throw.
   void after(clock::duration time, std::function<void()> action) {
     const auto due = clock::now() + time;
-    const auto place = std::upper_bound(actions_.begin(), actions_.end(), due,
-                                        [](auto point, const timed& one) { return point < one.due; });
-    actions_.insert(place, {due, std::move(action)});
+    const auto position = std::upper_bound(actions_.begin(), actions_.end(), due,
+                                           [](auto point, const timed& one) { return point < one.due; });
+    actions_.insert(position, {due, std::move(action)});
   }
 
   /// The next wait ends with nothing, as if a signal had arrived.
   void interrupt() { refuse(operation::wait, EINTR); }
 
-  /// The next `times` calls of `what` fail with `error`, an errno; `reserve` fails for want of memory,
-  /// whatever the error.
-  void refuse(operation what, int error, int times = 1) noexcept { refusals_[index(what)] = {error, times}; }
+  /// The next `times` calls of `what` fail with `error`, an errno; `reserve` fails with not_enough_memory
+  /// whatever `error` is.
+  void refuse(operation what, int error, int times = 1) noexcept {
+    planned_failures_[index(what)] = {error, times};
+  }
 
-  /// Calls `visit(registration)` for each handle that is watched: registered, and not paused or silent.
+  /// Calls `visit(registration)` for each handle that is watched: registered, and neither paused nor
+  /// silenced.
   template <class Visit>
   void for_each_watched(Visit visit) const {
     for (std::size_t i = 0; i != size_; ++i) visit(std::as_const(*watched_[i].who));
@@ -120,7 +123,7 @@ class scripted_backend : public detail::ready_list {
   scripted_backend& operator=(scripted_backend&& other) noexcept {
     std::swap(size_, other.size_);
     std::swap(waits_, other.waits_);
-    std::swap(refusals_, other.refusals_);
+    std::swap(planned_failures_, other.planned_failures_);
     std::swap(actions_, other.actions_);
     watched_ = std::move(other.watched_);
     states_ = std::move(other.states_);
@@ -163,7 +166,7 @@ class scripted_backend : public detail::ready_list {
     return true;
   }
 
-  /// Fails with EDEADLK if nothing is scripted that could end it.
+  /// Fails with EDEADLK if it would wait forever: nothing scripted could end it.
   int wait(std::chrono::nanoseconds timeout) noexcept {
     ++waits_;
     const bool is_endless = timeout == (std::chrono::nanoseconds::max)();
@@ -187,7 +190,7 @@ class scripted_backend : public detail::ready_list {
   }
 
  private:
-  // Of a handle, registered or not.
+  // The script of one handle, registered or not.
   struct state {
     event_bits ready;
     std::uint32_t changes;
@@ -195,13 +198,13 @@ class scripted_backend : public detail::ready_list {
   };
   struct watch {
     registration* who;
-    std::int64_t seen;  // of an edge: as of which change it was told
+    std::int64_t seen;  // the change that was reported last, for edges
   };
   struct timed {
     clock::time_point due;
     std::function<void()> action;
   };
-  struct refusal {
+  struct planned_failure {
     int error = 0;
     int times = 0;
   };
@@ -211,7 +214,7 @@ class scripted_backend : public detail::ready_list {
   static constexpr std::size_t index(operation what) noexcept { return static_cast<std::size_t>(what); }
 
   failure refused(operation what, const char* call) noexcept {
-    refusal& now = refusals_[index(what)];
+    planned_failure& now = planned_failures_[index(what)];
     if (now.times == 0) return {};
     --now.times;
     return failure::system(call, now.error);
@@ -256,7 +259,7 @@ class scripted_backend : public detail::ready_list {
 
   std::size_t size_ = 0;
   std::size_t waits_ = 0;
-  refusal refusals_[operations];
+  planned_failure planned_failures_[operations];
   std::vector<timed> actions_;  // by when they are due
   detail::buffer<watch> watched_;
   detail::buffer<state> states_;  // by handle

@@ -56,7 +56,7 @@ class timer_id {
 
 namespace detail {
 
-// What every timer has, whatever its data.
+// The part of a timer that does not depend on the type of its data.
 template <class Data, class Clock>
 class basic_timer : timer_record<typename Clock::time_point> {
   using record = timer_record<typename Clock::time_point>;
@@ -79,7 +79,7 @@ class basic_timer : timer_record<typename Clock::time_point> {
   ~basic_timer() = default;
 };
 
-// The only one that makes timers and ids, and turns timers into records and back.
+// Makes timers and ids, and converts between timers and records.
 struct timer_access {
   template <class Data, class Clock>
   static timer_record<typename Clock::time_point>& record_of(basic_timer<Data, Clock>& t) noexcept {
@@ -102,7 +102,7 @@ struct timer_access {
   static timer_record<typename Clock::time_point>* create(void* memory) noexcept {
     return ::new (memory) timer<Data, Clock>;
   }
-  // In place: what converts to Data by returning one need not even be movable.
+  // In place: a Data that a conversion operator returns need not be movable.
   template <class Data, class Clock, class From>
   static void construct_data(timer<Data, Clock>& t, From&& from) {
     ::new (static_cast<void*>(&t.storage_)) Data(static_cast<Data>(std::forward<From>(from)));
@@ -122,14 +122,14 @@ timer_id<Data, Clock> basic_timer<Data, Clock>::id() const noexcept {
   return timer_access::id_of<timer_id<Data, Clock>>(static_cast<const record&>(*this));
 }
 
-// What may be given as data: nothing but a Data converts to it; an error_code is always the place for the
-// error.
+// What can be passed as data: anything that converts to a Data, except an error_code, which always receives
+// the error.
 template <class D, class Data>
 concept timer_data_for = !std::is_void_v<Data> && !std::same_as<std::remove_cvref_t<D>, std::error_code> &&
                          std::convertible_to<D, Data>;
 
-// Goes over the timers by slot, from the last to the first, so that those that are added meanwhile do not
-// make it endless. It holds a position and no timer, so any timer may be cancelled meanwhile.
+// Iterates over the timers by slot, from the last to the first, so that timers added meanwhile cannot make it
+// endless. It holds a position, not a timer, so any timer may be cancelled meanwhile.
 template <class Data, class Clock, bool IsConst>
 class timer_iterator {
   using store = timer_store<typename Clock::time_point>;
@@ -174,14 +174,14 @@ class timer_iterator {
   }
 
   const store* all_ = nullptr;
-  std::size_t end_ = 0;  // of the slots that are still to be visited
+  std::size_t end_ = 0;  // the slots before it are still to be visited
 };
 
 }  // namespace detail
 
 /// One deadline and the data given with it. Made by a timer_queue, neither copied nor moved. A reference to
-/// it is valid while it is in its queue, also when that is moved, and then until it is destroyed: see
-/// timer_queue, "retired".
+/// it is valid while it is in its queue, even if the queue is moved, and then until it is destroyed: see
+/// "Retired timers" of timer_queue.
 template <class Data, class Clock>
 class timer : public detail::basic_timer<Data, Clock> {
  public:
@@ -197,11 +197,11 @@ class timer : public detail::basic_timer<Data, Clock> {
 
   union {
     Data data_;
-    std::byte storage_;  // where it is made
+    std::byte storage_;  // the address where data_ is constructed
   };
 };
 
-/// A timer that carries nothing.
+/// A timer without data.
 template <class Clock>
 class timer<void, Clock> : public detail::basic_timer<void, Clock> {
   friend struct detail::timer_access;
@@ -211,8 +211,8 @@ class timer<void, Clock> : public detail::basic_timer<void, Clock> {
 };
 
 /// Deadlines, each with a `Data` of the caller's: a handler, a connection, anything, move-only too, or
-/// nothing (void). It is no loop and starts no thread: `next` is what a wait is limited by, and `expired` is
-/// what to do after it.
+/// nothing (void). It is not a loop and starts no thread: a wait ends at `next()`, and `expired()` has what
+/// is to be done then.
 ///
 ///   selectors::timer_queue<std::function<void()>> timers;
 ///   timers.add(5s, [] { std::puts("five seconds have passed"); });
@@ -221,28 +221,26 @@ class timer<void, Clock> : public detail::basic_timer<void, Clock> {
 ///     for (auto& timer : timers.expired()) timer.data()();
 ///   }
 ///
-/// Deadlines. Where one is given, it is a time point of Clock, in any representation and precision, or a
-/// duration from Clock::now(). It is rounded up to a tick of Clock, so that no timer is early. One that is
-/// too far ahead for Clock is time_point::max(), and what is due then is never due. NaN is no deadline:
-/// errc::invalid_timeout.
+/// Deadlines. A deadline is a time point of Clock, in any representation and precision, or a duration from
+/// Clock::now(). It is rounded up to a tick of Clock, so that no timer is early. One that Clock cannot
+/// represent becomes time_point::max(), which means never. NaN is errc::invalid_timeout.
 ///
 /// Retired timers. A timer that was cancelled, cleared, or reached by a loop over `expired` and not moved
 /// since has left the queue but is alive and in place, and so is its data, until a loop over `expired` takes
 /// its next step (its begin or its ++), or until the queue is destroyed. So a handler may cancel its own
-/// timer, or any other, and keep running. Nothing but such a loop gives back what is retired: call `expired`
-/// in every round.
+/// timer, or any other, and keep running. Only such a loop frees retired timers: call `expired` in every
+/// round of the main loop.
 ///
-/// Data's constructors and destructors may use the queue, except for moving or destroying it; a timer is seen
-/// by nobody before its data exists. A destructor that adds a timer, whose destructor does so too, keeps the
-/// queue's destructor from ending. One thread at a time uses a queue.
+/// Data's constructors and destructors may use the queue, except for moving or destroying it; a timer cannot
+/// be found before its data exists. If each destructor adds another timer, the queue's destructor does not
+/// end. One thread at a time uses a queue.
 ///
-/// Once as many timers have been there at a time as ever will be, retired ones included, nothing is
-/// allocated; `move`, `cancel` and `expired` never allocate. Memory is given back when the queue is
-/// destroyed.
+/// Nothing is allocated while there are no more timers, retired ones included, than at some earlier time;
+/// `move`, `cancel` and `expired` never allocate. Memory is given back when the queue is destroyed.
 ///
-/// A clock that is set, system_clock for one: a wait ends at its deadline by that clock, but a clock that is
-/// set forward while the wait lasts is noticed when it ends. Who minds waits for min(timers.next(),
-/// Clock::now() + 60s).
+/// A clock that can be set, such as system_clock: a wait ends at its deadline by that clock, but if the clock
+/// is set forward during the wait, that is noticed only when the wait ends. To limit the delay, wait until
+/// min(timers.next(), Clock::now() + 60s).
 template <class Data, class Clock>
 class timer_queue {
   using access = detail::timer_access;
@@ -273,7 +271,7 @@ class timer_queue {
   }
   /// Destroys the data of all timers.
   ~timer_queue() {
-    while (!store_.is_vacant()) {  // destructors may add some
+    while (!store_.is_vacant()) {  // destructors may add timers
       clear();
       destroy_retired();
     }
@@ -290,9 +288,9 @@ class timer_queue {
     return report(try_add(due), error);
   }
 
-  /// The same, with data: a `Data`, or what converts to one; braces make a `Data`. It is taken last, when
-  /// nothing else can fail. What its constructor throws comes through, from this form too, and nothing is
-  /// added.
+  /// The same, with data: a `Data`, or what converts to one; braces make a `Data`. `data` is taken only after
+  /// everything else has succeeded. If its constructor throws, the exception propagates, from this form too,
+  /// and nothing is added.
   template <detail::due_for<Clock> When, class D = Data>
     requires detail::timer_data_for<D, Data>
   timer_type* add(When due, D&& data, std::error_code& error) noexcept(is_noexcept_add<When, D>) {
@@ -313,10 +311,10 @@ class timer_queue {
   }
 #endif
 
-  /// Has the timer due at `due` instead, earlier or later. Among those that are due at the same time it comes
+  /// Changes the deadline, to an earlier or a later one. Among those that are due at the same time it comes
   /// last, as if it had been added just now. The timer whose turn it is in a loop over `expired` is in the
   /// queue again, with its data and its id; that is how to repeat something. Any other retired timer stays
-  /// retired, and a `due` of NaN moves nothing. Later: O(1). Earlier: O(log n).
+  /// retired, and NaN changes nothing. Later: O(1). Earlier: O(log n).
   template <detail::due_for<Clock> When>
   void move(timer_type& which, When due) noexcept {
     if (const auto to = detail::to_due<Clock>(due); to.is_valid) [[likely]]
@@ -351,7 +349,7 @@ class timer_queue {
   // ---- what is due ----------------------------------------------------------------------------------------
 
   /// When the first timer is due: what `select_until` takes. time_point::max(), for which it waits forever,
-  /// when there is none, or none but such as are never due. Amortized O(1), and O(log n) for each timer moved
+  /// if there is none, or only timers that are never due. Amortized O(1), and O(log n) for each timer moved
   /// later since.
   [[nodiscard]] time_point next() const noexcept { return store_.heap().earliest(); }
 
@@ -361,10 +359,10 @@ class timer_queue {
   /// until the next step.
   ///
   /// Timers may be added, moved and cancelled meanwhile, the one whose turn it is too. Those cancelled are
-  /// skipped. Those added or moved are left to the next `expired`, though they be due by `now`: so every loop
-  /// ends, and a program that selects in between keeps serving its handles. What the loop does not reach
-  /// stays in the queue. The next `expired` ends the loop, as does moving the queue. O(log n) for each timer
-  /// reached.
+  /// skipped. Those added or moved are reported by the next `expired`, even if they are due by `now`: so
+  /// every loop ends, and a program that selects in between keeps serving its handles. What the loop does not
+  /// reach stays in the queue. The next `expired` ends the loop, as does moving the queue. O(log n) for each
+  /// timer reached.
   [[nodiscard]] expired_range expired(time_point now = Clock::now()) noexcept {
     ++epoch_;
     store_.heap().begin_round(now, store_.last_order());
@@ -382,20 +380,21 @@ class timer_queue {
   [[nodiscard]] bool empty() const noexcept { return size() == 0; }
 
   /// Forward iterators over the timers, in no order. Adding, moving and cancelling any is allowed meanwhile;
-  /// those added may be visited or not. Going over all is linear in how many there ever were at a time.
+  /// those added may be visited or not. A full iteration is linear in the largest number of timers there ever
+  /// was.
   [[nodiscard]] iterator begin() noexcept { return {store_, store_.slots()}; }
   [[nodiscard]] iterator end() noexcept { return {}; }
   [[nodiscard]] const_iterator begin() const noexcept { return {store_, store_.slots()}; }
   [[nodiscard]] const_iterator end() const noexcept { return {}; }
 
  private:
-  // The outcome of adding: the timer, or why not.
+  // The outcome of adding: the timer, or the failure.
   struct attempt {
     timer_type* added;
     failure failed;
   };
 
-  // Gives the memory back when the constructor of the data throws.
+  // Frees the memory if the constructor of the data throws.
   struct rollback {
     store& from;
     record* taken;
@@ -464,7 +463,7 @@ class timer_queue {
     }
   }
 
-  // One step of the loop that was started in that epoch. Null at its end.
+  // One step of the loop that was started in `epoch`. Null at its end.
   timer_type* step(std::uint64_t epoch) noexcept {
     if (epoch != epoch_) return nullptr;
     destroy_retired();
@@ -474,11 +473,11 @@ class timer_queue {
   }
 
   mutable store store_;      // `next` sorts what has been moved later
-  std::uint64_t epoch_ = 0;  // of the loop that may go on; stays with the object
+  std::uint64_t epoch_ = 0;  // of the current loop; not moved with the queue
 };
 
-/// What `expired` found. The queue itself keeps the place, so that the next `expired` knows what a loop did
-/// not reach.
+/// What `expired` found. The queue itself keeps the position, so that timers that a loop did not reach stay
+/// in it.
 template <class Data, class Clock>
 class timer_queue<Data, Clock>::expired_range : public std::ranges::view_base {
  public:
@@ -517,7 +516,7 @@ class timer_queue<Data, Clock>::expired_range : public std::ranges::view_base {
   }
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
-  /// Whether there is nothing left to reach. Reaches nothing.
+  /// Whether there is nothing left to reach. Does not reach anything.
   [[nodiscard]] bool empty() const noexcept {
     return from_ == nullptr || epoch_ != from_->epoch_ || from_->store_.heap().first_due() == nullptr;
   }

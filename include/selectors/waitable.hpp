@@ -20,7 +20,7 @@ namespace SELECTORS_NAMESPACE {
 
 namespace detail {
 
-// A failure of a call of kernel32, whose errors are numbered neither as errno nor as Winsock's.
+// A failure of a function of kernel32, whose error numbers are neither errno nor Winsock's.
 inline failure kernel32_failure(const char* call) noexcept {
   switch (::GetLastError()) {
     case ERROR_INVALID_HANDLE: return failure::system(call, EBADF);
@@ -32,7 +32,7 @@ inline failure kernel32_failure(const char* call) noexcept {
   }
 }
 
-// A handle that is closed with its scope.
+// A handle that is closed by its owner.
 class owned_handle {
  public:
   owned_handle() noexcept = default;
@@ -54,8 +54,8 @@ class owned_handle {
   HANDLE handle_ = nullptr;
 };
 
-// The name of its type tells a mutex ("Mutant" to the kernel) from an event: NtQueryObject. Where it cannot
-// be had, it is taken for none.
+// A mutex is recognized by the name of its type ("Mutant" in the kernel), NtQueryObject. Without that
+// function, the object counts as something else.
 inline bool is_mutex(HANDLE object) noexcept {
   struct type_information {
     USHORT length;  // of the name, in bytes
@@ -104,7 +104,7 @@ inline failure probe_waitable(HANDLE object) noexcept {
 /// WaitForSingleObject does: an auto-reset event or timer is reset, and a semaphore is decremented, whether
 /// or not a selector has noticed yet. An object that stays signalled (a process that has ended, a
 /// manual-reset event, the console while it has input) makes it readable again after each `reset`: unregister
-/// it, or take the reason away first.
+/// it, or remove the cause first.
 ///
 /// A mutex is refused: a thread of the pool would own it.
 ///
@@ -116,11 +116,11 @@ class waitable {
   /// Begins to wait for `object`, a HANDLE that was opened with SYNCHRONIZE. If the object is signalled
   /// already, the handle becomes readable a moment later.
   ///
-  /// Throws std::system_error: errc::invalid_handle for null, for INVALID_HANDLE_VALUE, and for what
-  /// GetCurrentThread returns, which means another thread to the pool; std::errc::bad_file_descriptor for
-  /// what is no handle, or cannot be waited for; std::errc::permission_denied for a handle without
-  /// SYNCHRONIZE; std::errc::invalid_argument for a mutex; what a `wakeup` throws;
-  /// std::errc::not_enough_memory.
+  /// Throws std::system_error: errc::invalid_handle for null, for INVALID_HANDLE_VALUE, and for the
+  /// pseudo-handle of GetCurrentThread, which would name another thread in the pool;
+  /// std::errc::bad_file_descriptor for a number that is not a handle, or a handle that cannot be waited for;
+  /// std::errc::permission_denied for a handle without SYNCHRONIZE; std::errc::invalid_argument for a mutex;
+  /// what a `wakeup` throws; std::errc::not_enough_memory.
   template <class = void>
   explicit waitable(void* object) {
     if (const failure failed = open(object)) detail::raise(failed, "waitable");
@@ -135,9 +135,9 @@ class waitable {
   waitable(const waitable&) = delete;
   waitable& operator=(const waitable&) = delete;
 
-  /// Ends the wait, and returns when no thread of the pool is at it any more; that thread runs nothing of the
-  /// program's, so this takes a moment at most. Like everything that waits for a thread, it must not run
-  /// within DllMain.
+  /// Ends the wait, and returns when no thread of the pool uses the object any more. Such a thread runs none
+  /// of the program's code, so this takes a moment at most. Like everything that waits for a thread, it must
+  /// not run within DllMain.
   ~waitable() {
     if (wait_ == nullptr) return;
     ::SetThreadpoolWait(wait_, nullptr, nullptr);
@@ -147,8 +147,8 @@ class waitable {
 
   /// Returns whether the object has been signalled since the last `reset`. If so, the handle is not readable
   /// any more, and the wait for the object begins anew, so that an object that still is signalled makes the
-  /// handle readable again, a moment later. Otherwise nothing changes. Never blocks but for a notification
-  /// that is under way.
+  /// handle readable again, a moment later. Otherwise nothing changes. Blocks only while a notification is
+  /// being made.
   bool reset() noexcept {
     if (!is_signalled_.load(std::memory_order_acquire)) return false;
     ::WaitForThreadpoolWaitCallbacks(wait_, FALSE);  // it may still be notifying
@@ -164,7 +164,8 @@ class waitable {
 
  private:
   failure open(void* object, bool has_wakeup = true) noexcept {
-    // Of the current process and thread; they are no handles, though some calls take them.
+    // The pseudo-handles of the current process and thread: some functions accept them, but they are not
+    // handles.
     if (object == nullptr || object == ::GetCurrentProcess() || object == ::GetCurrentThread())
       return errc::invalid_handle;
     HANDLE duplicate = nullptr;
@@ -180,8 +181,8 @@ class waitable {
     return {};
   }
 
-  // In a thread of the pool, once for each SetThreadpoolWait. First the flag: who finds the handle readable
-  // finds it set.
+  // Called in a thread of the pool, once for each SetThreadpoolWait. Sets the flag first, so that it is set
+  // when the handle is readable.
   static void CALLBACK signalled(PTP_CALLBACK_INSTANCE, void* self, PTP_WAIT, TP_WAIT_RESULT) noexcept {
     auto& of = *static_cast<waitable*>(self);
     of.is_signalled_.store(true, std::memory_order_release);

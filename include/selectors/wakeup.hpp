@@ -25,14 +25,14 @@ using wakeup_channel = pipe_channel;
 
 }  // namespace detail
 
-/// How other threads, and signal handlers, end a selector's wait: a pollable like any other, registered for
-/// `event::read`, that becomes readable by `notify` and stays so until `reset`. On Linux an eventfd(2), or
-/// a pipe(2) where a sandbox refuses that; elsewhere a pipe(2); close-on-exec; on Windows a TCP connection
-/// of the process with itself, not inherited. The first selector or wakeup starts Winsock.
+/// Lets other threads and signal handlers wake a selector: a pollable, registered for `event::read`, that
+/// becomes readable by `notify` and stays so until `reset`. It is close-on-exec: on Linux an eventfd(2),
+/// elsewhere, or where a sandbox refuses eventfd(2), a pipe(2). On Windows it is a TCP connection of the
+/// process with itself, and is not inherited; the first selector or wakeup starts Winsock.
 ///
-/// A child that fork(2) made has a copy that does nothing: it neither notifies its parent nor takes its
-/// parent's notifications, not in a signal handler either, until the child calls `reopen`. (A child that
-/// shares its parent's memory, as vfork(2) makes it, must not use the library.)
+/// After fork(2), the child's copy does nothing until the child calls `reopen`: it neither notifies the
+/// parent nor takes the parent's notifications, not even in a signal handler. (A child that shares its
+/// parent's memory, as vfork(2) makes it, must not use the library.)
 ///
 /// No other thread may be notifying while it is reopened or destroyed, and no signal handler may while it is
 /// destroyed.
@@ -47,16 +47,16 @@ class wakeup {
     if (const failure failed = channel_.open()) detail::raise(failed, "wakeup");
   }
 #endif
-  /// The same, reported to `error`; a wakeup that failed to open notifies nobody and has no handle.
+  /// The same, reported to `error`; a wakeup that failed to open has no handle, and `notify` does nothing.
   explicit wakeup(std::error_code& error) noexcept { error = channel_.open().code(); }
 
 #if SELECTORS_EXCEPTIONS
-  /// Makes a fresh one, which is not notified: in a child process, its own. It keeps its number, so that a
-  /// selector that is reopened afterwards watches it, and one that watched the old one has to be told
-  /// (`reopen`, or `watch`). It goes on with another number if the program has closed the old one and that
-  /// is somebody else's by now, or is beyond a limit that was lowered: nobody else's descriptor is touched,
-  /// as far as the kernel can tell it apart. On Windows it keeps its connection, unless that is broken.
-  /// Throws std::system_error with the kernel's error, and has changed nothing then.
+  /// Opens a new one without a notification: in a child process, the child's own. It keeps its number, so
+  /// that a selector that is reopened afterwards watches it; a selector that watched the old one needs
+  /// `reopen` or `watch`. It gets another number if the program has closed the old one and reused the number,
+  /// or if the number is beyond a limit that was lowered: no descriptor of the program is touched, as far as
+  /// the kernel can distinguish them. On Windows it keeps its connection unless that is broken. Throws
+  /// std::system_error with the kernel's error, and has changed nothing then.
   template <class = void>
   void reopen() {
     if (const failure failed = channel_.reopen()) detail::raise(failed, "wakeup::reopen");
@@ -69,13 +69,13 @@ class wakeup {
   wakeup& operator=(const wakeup&) = delete;
 
   /// Makes the handle readable. From any thread, and from a signal handler: errno is kept. One system call,
-  /// none in a child before `reopen`; any number of notifications before a `reset` are one. (On Windows the
-  /// handle becomes readable a moment later, if another thread is in the midst of notifying.)
+  /// none in a child before `reopen`. Notifications coalesce until `reset`. (On Windows the handle becomes
+  /// readable a moment later if another thread is notifying at the same time.)
   void notify() noexcept { channel_.notify(); }
 
-  /// Takes the notification; returns whether there was one. Reset before draining the queue that it
-  /// announces, so that what is queued afterwards announces itself again. One system call, errno kept; of a
-  /// pipe with many notifications a few. In a child before `reopen` there is none.
+  /// Takes the notification, and returns whether there was one. Call it before draining the queue that it
+  /// announces, so that values queued afterwards notify again. Keeps errno. One system call; a few for a pipe
+  /// with many notifications; none in a child before `reopen`, where it returns false.
   bool reset() noexcept { return channel_.reset(); }
 
   [[nodiscard]] native_handle_type native_handle() const noexcept { return channel_.native_handle(); }

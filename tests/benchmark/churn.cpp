@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // Short connections: accept, register, one exchange, unregister, close: `churn PEER CONNECTIONS`. A round is
-// that many, a hundred at a time; it tells the nanoseconds each took, its client's part included.
+// that many, a hundred at a time; it prints the nanoseconds that each took, its client's part included.
 
 #include "net.hpp"
 #include "peers/peers.hpp"

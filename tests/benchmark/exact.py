@@ -15,6 +15,7 @@ def instructions(command, rounds):
     run = subprocess.run(
         ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *map(str, command)],
         input=rounds * "\n",
+        env=os.environ | {"SELECTORS_BENCHMARK_COUNTED": "1"},  # see interposed.hpp
         capture_output=True,
         text=True,
         check=True,
@@ -42,16 +43,30 @@ def instructions_of_a_call(calls, call, count=10000):
     return (of(call) - of("none")) / count
 
 
-def told_by(command):
+def instructions_of_each_more(calls, call, count):
+    """The instructions for each of so many handles when there are twice as many."""
+    return (instructions([calls, call, 2 * count], 0) - instructions([calls, call, count], 0)) / count
+
+
+def printed_by(command):
     """The numbers that a program prints."""
     run = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
     return [int(number) for number in run.stdout.split()]
 
 
-def text_size(program):
-    """The bytes of code and constants of a program."""
-    out = subprocess.run(["size", program], capture_output=True, text=True, check=True).stdout
-    return int(out.splitlines()[1].split()[0])
+def sizes(program):
+    """The bytes that a program has in memory before it runs: code with its constants, what unwinds the stack,
+    and what the loader needs, which is mostly names of symbols."""
+    out = subprocess.run(["size", "-A", program], capture_output=True, text=True, check=True).stdout
+    found = {"code": 0, "unwinding": 0, "symbols": 0}
+    for name, size in re.findall(r"^(\.\S+)\s+(\d+)\s+[1-9]\d*$", out, re.MULTILINE):
+        if name in (".text", ".rodata", ".init", ".fini", ".plt", ".plt.got", ".plt.sec"):
+            found["code"] += int(size)
+        elif name.startswith((".eh_frame", ".gcc_except_table")):
+            found["unwinding"] += int(size)
+        elif name.startswith((".dyn", ".gnu.", ".rel", ".interp", ".note")) and name != ".dynamic":
+            found["symbols"] += int(size)
+    return found
 
 
 def code_size(compiler, unit, flags):
@@ -59,7 +74,8 @@ def code_size(compiler, unit, flags):
     with tempfile.TemporaryDirectory() as directory:
         compiled = os.path.join(directory, "unit.o")
         subprocess.run([compiler, "-std=c++20", "-O2", *flags, "-c", unit, "-o", compiled], check=True)
-        return text_size(compiled)
+        out = subprocess.run(["size", compiled], capture_output=True, text=True, check=True).stdout
+        return int(out.splitlines()[1].split()[0])
 
 
 def lines(compiler, unit, flags):
@@ -84,6 +100,17 @@ def compile_times(compiler, units, flags, tries):
                 after = resource.getrusage(resource.RUSAGE_CHILDREN)
                 times[name].append([after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime])
     return times
+
+
+def compiler_name(compiler):
+    """As recorded.json has it: which one, and of which version."""
+    out = subprocess.run(
+        [compiler, "-dM", "-E", "-x", "c++", "/dev/null"], capture_output=True, text=True, check=True
+    ).stdout
+    macros = dict(re.findall(r"^#define (\w+) (\S+)$", out, re.MULTILINE))
+    if "__clang__" in macros:
+        return f"clang++ {macros['__clang_major__']}.{macros['__clang_minor__']}"
+    return f"g++ {macros['__GNUC__']}.{macros['__GNUC_MINOR__']}"
 
 
 def identity(compiler):

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // Interest in writing, switched on and off at each event, as a server does that waits to send: `flips PEER
-// EVENTS`. A hundred bytes go round in a ring of as many socket pairs; who can read one asks to write, and
-// who can write passes it on and asks no more. A round tells the nanoseconds of each event, and its system
-// calls of epoll_ctl(2).
+// EVENTS`. A hundred bytes go round in a ring of as many socket pairs; whoever can read one asks to write,
+// and whoever can write passes it on and asks no more. A round prints the nanoseconds of each event, and its
+// system calls of epoll_ctl(2).
 
 #include "peers/peers.hpp"
 #include "rounds.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Ten that are always ready among many that never are: `idle PEER REGISTERED WAITS`. A round tells the
+// Ten that are always ready among many that never are: `idle PEER REGISTERED WAITS`. A round prints the
 // nanoseconds of a wait and of dispatching what it found.
 
 #include "peers/peers.hpp"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // Clients of an echo server: `load PORT CONNECTIONS MILLISECONDS`. Each sends 64 bytes, waits for them to
-// come back, and sends again. A round connects them all, lets them settle, and tells the nanoseconds for each
-// request and the round trips in nanoseconds: median, 99 in 100, 999 in 1,000. Last, how many requests there
-// were, those of settling too.
+// come back, and sends again. A round connects them all, lets them settle, and prints the nanoseconds for
+// each request and the round trips in nanoseconds: median, 99 in 100, 999 in 1,000. Last, how many requests
+// there were, those of settling too.
 
 #include "net.hpp"
 #include "rounds.hpp"

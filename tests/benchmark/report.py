@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: BSL-1.0
-"""Puts what run.py measured into README.md, and draws its chart: report.py RESULTS.json README.md
-CHART.svg"""
+"""Makes tables of what run.py measured, and puts them into a page: report.py RESULTS.json PAGE.md [CHART.svg]
+
+In the page, what stands between `<!-- measured: PART -->` and `<!-- to here -->` becomes the tables of that
+part; other parts stay as they are. `<!-- measured: in brief -->` takes one short table of them all. With
+CHART.svg, draws the chart. Of a quick run no times are put in."""
 
 import json
 import pathlib
+import re
 import sys
 
 titles = {
     "selectors": "selectors",
+    "mio": "mio",
+    "polling": "polling",
     "libev": "libev",
     "libuv": "libuv",
     "libevent": "libevent",
@@ -21,59 +27,99 @@ def table(header, rows):
     yield "| --- |" + " --: |" * (len(header) - 1)
     for row in rows:
         yield "| " + " | ".join(row) + " |"
+    yield ""
 
 
-def tables(results, brief=False):
-    """The tables, in Markdown; in brief, what README.md has of them."""
-    shown = [name for name in titles if any(name in of["peers"] for of in results["times"].values())]
-    counted = {what: of for what, of in results["peers"].items() if "active" in what}
+def number(value):
+    if isinstance(value, list):
+        return " / ".join(number(one) for one in value)
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def counted_table(figures):
+    """What was counted of the peers, by what it is."""
+    shown = ["by_hand", *titles]
+    shown = [name for name in shown if any(name in of for of in figures.values())]
     yield from table(
-        ["user instructions an event above the loop by hand", *(titles[name] for name in shown)],
+        ["counted", *("by hand" if name == "by_hand" else titles[name] for name in shown)],
+        [[what, *(number(of[name]) if name in of else "" for name in shown)] for what, of in figures.items()],
+    )
+
+
+def exact_table(figures):
+    yield from table(
+        ["exact", "selectors", "bar"],
         [
-            [f"ring, {what}", *(f"+{of[name] - of['by_hand']:,.1f}" if name in of else "" for name in shown)]
-            for what, of in counted.items()
+            [what, number(one["figure"]), "" if one["promised"] is None else f"{one['promised']:,}"]
+            for what, one in figures.items()
         ],
     )
-    yield ""
-    left_out = ("compile", "timers", "a coroutine", "echo, 1 conn") if brief else ("compile", "timers", "a coroutine")
-    timed = {
-        what: of
-        for what, of in results["times"].items()
-        if not what.startswith(left_out) and not (brief and what.endswith(("median trip", "1,000 trips")))
-    }
+
+
+def times_table(figures):
+    shown = [name for name in titles if any(name in of["peers"] for of in figures.values())]
     yield from table(
-        ["time, beside the loop by hand", *(titles[name] for name in shown), "bar"],
+        ["time, beside the same by hand unless it says otherwise", *(titles[name] for name in shown), "bar"],
         [
             [
                 what,
                 *(of["peers"][name]["text"] if name in of["peers"] else "" for name in shown),
                 f"{of['promised']:.2f}" if of["promised"] else "",
             ]
-            for what, of in timed.items()
+            for what, of in figures.items()
         ],
     )
-    yield ""
-    rows = [
+
+
+def parts(results):
+    """The parts that were run, in their order."""
+    every = [one for kind in ("exact", "peers", "times") for one in results[kind].values()]
+    return list(dict.fromkeys(one["part"] for one in every))
+
+
+def tables_of(results, part, with_times=True):
+    peers = {what: of["figures"] for what, of in results["peers"].items() if of["part"] == part}
+    exact = {what: of for what, of in results["exact"].items() if of["part"] == part}
+    times = {what: of for what, of in results["times"].items() if of["part"] == part}
+    if peers and (with_times or part.startswith("count")):
+        yield from counted_table(peers)
+    if exact:
+        yield from exact_table(exact)
+    if times and with_times:
+        yield from times_table(times)
+
+
+def tables(results):
+    for part in parts(results):
+        yield f"{part}:"
+        yield ""
+        yield from tables_of(results, part)
+
+
+def brief(results):
+    """What an event costs, above the loop by hand."""
+    rings = {what: of["figures"] for what, of in results["peers"].items() if what.startswith("ring, ")}
+    shown = [name for name in titles if any(name in of for of in rings.values())]
+    yield from table(
+        ["user instructions an event above the loop by hand", *(titles[name] for name in shown)],
         [
-            what,
-            f"{one['figure']:,.4g}" if one["figure"] < 1000 else f"{one['figure']:,.0f}",
-            f"{one['promised']:,}" if one["promised"] is not None else "",
-        ]
-        for what, one in results["exact"].items()
-        if not what.startswith("instructions an event")
-    ]
-    rows += [
-        [what, of["peers"]["selectors"]["text"], f"{of['promised']:.2f}" if of["promised"] else ""]
-        for what, of in results["times"].items()
-        if what.startswith(("compile", "timers", "a coroutine"))
-    ]
-    yield from table(["what else it costs", "selectors", "bar"], rows)
+            [what, *(f"+{of[name] - of['by_hand']:,.1f}" if name in of else "" for name in shown)]
+            for what, of in rings.items()
+        ],
+    )
+
+
+def put(text, marker, lines):
+    """The text with what is between the marker and its end replaced; without the marker, the text."""
+    pattern = re.compile(rf"(<!-- measured: {re.escape(marker)} -->\n).*?(<!-- to here -->\n)", re.DOTALL)
+    middle = "\n".join(lines).strip("\n")
+    return pattern.sub(lambda found: f"{found.group(1)}\n{middle}\n\n{found.group(2)}", text)
 
 
 def chart(results):
     """The chart, as SVG: what an event costs with each of them."""
     workload = "1,000 pairs, 100 active"
-    counted = results["peers"][workload]
+    counted = results["peers"][f"ring, {workload}"]["figures"]
     bars = [
         (title, counted[name] - counted["by_hand"])
         for name, title in titles.items()
@@ -88,7 +134,7 @@ def chart(results):
         'font-family="sans-serif" font-size="14">',
         '<rect width="100%" height="100%" fill="white"/>',
         f'<text x="8" y="24" font-weight="bold">Instructions an event, above a loop written by hand on epoll '
-        f'({workload})</text>',
+        f"({workload})</text>",
     ]
     for i, (title, value) in enumerate(bars):
         top, length = 40 + i * row, max(1, value / most * width)
@@ -102,12 +148,16 @@ def chart(results):
 
 
 def main():
-    results, readme, drawn = (pathlib.Path(path) for path in sys.argv[1:])
+    results, page, *drawn = (pathlib.Path(path) for path in sys.argv[1:])
     results = json.loads(results.read_text())
-    before, begin, after = readme.read_text().partition("<!-- measured -->\n")
-    _, end, after = after.partition("<!-- to here -->\n")
-    readme.write_text(before + begin + "\n".join(tables(results, brief=True)) + "\n" + end + after)
-    drawn.write_text(chart(results))
+    text = put(page.read_text(), "in brief", brief(results))
+    for part in parts(results):
+        lines = list(tables_of(results, part, with_times=not results["quick"]))
+        if lines:
+            text = put(text, part, lines)
+    page.write_text(text)
+    for one in drawn:
+        one.write_text(chart(results))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// How late a timeout is: `timeouts by_hand|selectors NANOSECONDS WAITS`. A round tells by how many
+// How late a timeout is: `timeouts by_hand|selectors NANOSECONDS WAITS`. A round prints by how many
 // nanoseconds each of its waits was too long; by hand that is epoll_pwait2(2) itself.
 
 #include "rounds.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // A thread woken from its wait by another, which waits for it in turn: `wakeup by_hand|selectors TRIPS`. A
-// round tells the nanoseconds of the way there and back. Both threads share a processor, so that the figure
+// round prints the nanoseconds of the way there and back. Both threads share a processor, so that the figure
 // is theirs and not that of how a machine wakes a sleeping one.
 
 #include "rounds.hpp"
@@ -86,7 +86,7 @@ int run(long trips) {
     const std::chrono::duration<double, std::nano> time = std::chrono::steady_clock::now() - start;
     return std::array{time.count() / static_cast<double>(trips)};
   });
-  std::_Exit(result);  // the other thread waits for ever
+  std::_Exit(result);  // the other thread waits forever
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// A program whose namespace has functions of the names that the library uses, which take anything: argument-dependent
-// lookup would prefer or add them wherever the library made an unqualified call with an argument of the program's types.
+// A program whose namespace has functions of the names that the library uses, which take anything:
+// argument-dependent lookup would prefer or add them wherever the library made an unqualified call with an
+// argument of the program's types.
 
 #include <selectors/selectors.hpp>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Compiled with -fno-exceptions -fno-rtti: what stands around a selector, by the forms that report to an error_code.
+// Compiled with -fno-exceptions -fno-rtti: what stands around a selector, by the forms that report to an
+// error_code.
 
 #include <selectors/mailbox.hpp>
 #include <selectors/selectors.hpp>

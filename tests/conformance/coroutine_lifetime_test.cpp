@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <random>
 #include <stdexcept>
@@ -192,7 +193,7 @@ BACKEND_TEST_CASE("a handle of which the exception was about is unregistered", "
 BACKEND_TEST_CASE("cleared, closed or destroyed, a selector lets go of who waits", "[coroutine]", backends) {
   const int how = GENERATE(0, 1, 2, 3);
   const bool from_inside = GENERATE(false, true);
-  std::optional<coroutines<TestType>> sel(std::in_place);
+  auto sel = std::make_unique<coroutines<TestType>>();
   timer_waiters timers;
   auto pair = make_socket_pair();
   auto other = make_socket_pair();
@@ -236,7 +237,7 @@ BACKEND_TEST_CASE("cleared or destroyed, a queue lets go of who waits", "[corout
   const bool is_destroyed = GENERATE(false, true);
   const bool from_inside = GENERATE(false, true);
   coroutines<TestType> sel;
-  std::optional<timer_waiters> timers(std::in_place);
+  auto timers = std::make_unique<timer_waiters>();
   auto pair = make_socket_pair();
   outcome plain, both;
   const auto act = [&]() -> task {
@@ -300,7 +301,7 @@ BACKEND_TEST_CASE("a loop inside of a coroutine resumes the others, and does not
   coroutines<TestType> sel;
   timer_waiters timers;
   auto pair = make_socket_pair();
-  outcome out[2];
+  outcome out[3];
   std::chrono::steady_clock::duration passed{};
   const auto act = [&] {
     resume(sel.select(0s));
@@ -312,6 +313,11 @@ BACKEND_TEST_CASE("a loop inside of a coroutine resumes the others, and does not
     resume(sel.select(20ms));
     passed = std::chrono::steady_clock::now() - start;
     resume(timers.expired());
+    CHECK(out[1].resumed == 1);
+    task fourth = wait_once(sel, pair.first, event::write, out[2]);
+    for (int round = 0; round != 3; ++round) resume(sel.select(0s));
+    CHECK(out[2].resumed == 1);
+    CHECK(sel.at(pair.first).events().empty());  // nobody waits, but one is being resumed
   };
   task first = then(sel, pair.first, event::write, act);
   task second = wait_once(sel, pair.first, event::write, out[0]);
@@ -336,11 +342,36 @@ BACKEND_TEST_CASE("a coroutine closes the handle for which others wait", "[corou
   write_byte(pair.second);
   resume(sel.select(10s));
   CHECK(reading.is_done());
-  // Nothing is promised to whoever waits for a closed descriptor, but to be destroyed in peace, and not to
-  // make the others spin.
+  // The other one learns it, too, whether the kernel reports it or forgets the descriptor.
   for (int round = 0; round != 3; ++round) resume(sel.select(0s));
-  writing.destroy();
+  CHECK(writes.resumed == 1);
+  CHECK(writes.got.contains(event::write));
   CHECK_FALSE(sel.contains(number));
+}
+
+BACKEND_TEST_CASE("the last of all destroys the selector or the queue", "[coroutine]", backends) {
+  auto sel = std::make_unique<coroutines<TestType>>();
+  auto timers = std::make_unique<timer_waiters>();
+  auto pair = make_socket_pair();
+  auto other = make_socket_pair();
+  int resumed = 0;
+  const auto wait = [&](descriptor& h) -> task {
+    co_await ready(*sel, h, event::write);
+    ++resumed;
+    sel.reset();
+  };
+  const auto wait_for_time = [&](std::chrono::milliseconds time) -> task {
+    co_await elapsed(*timers, time);
+    ++resumed;
+    timers.reset();
+  };
+  task waiting[] = {wait(pair.first), wait(other.first), wait_for_time(0ms), wait_for_time(1ms)};
+  resume(sel->select(10s));
+  CHECK(resumed == 1);
+  manual_clock::time += 1ms;
+  resume(timers->expired());
+  CHECK(resumed == 2);
+  for (task& one : waiting) one.destroy();
 }
 
 BACKEND_TEST_CASE("a mark wakes who waits", "[coroutine]", backends) {

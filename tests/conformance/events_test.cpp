@@ -51,7 +51,8 @@ void expect_seen(const descriptor& handle, event_mask raised, event_mask detail 
   }
 }
 
-// FreeBSD's and OpenBSD's pipes go both ways, pipe(2), and so does the TCP connection that serves for one on Windows.
+// FreeBSD's and OpenBSD's pipes go both ways, pipe(2), and so does the TCP connection that serves for one on
+// Windows.
 event_mask other_way([[maybe_unused]] const descriptor& reader) {
 #if SELECTORS_HAS_WINSOCK
   return event::write;

@@ -204,7 +204,8 @@ BACKEND_TEST_CASE("a child that reopens within a loop of its parent arms nothing
   expect_idle(sel);
 }
 
-// A process's table of descriptors may have no place for the number any more, and select(2) leaves it as it was asked.
+// A process's table of descriptors may have no place for the number any more, and select(2) leaves it as it
+// was asked.
 BACKEND_TEST_CASE("what was closed before a fork is not ready for the child, however high its number",
                   "[fork][native]", backends) {
   if (!may_have_descriptors(6000)) {

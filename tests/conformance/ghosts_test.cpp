@@ -136,7 +136,8 @@ BACKEND_TEST_CASE("a number that changes its file back and forth is reported for
 // Found by the chaos test: MOD and DEL meant for one registration hit the other's of the same number.
 BACKEND_TEST_CASE("a key whose number changed its file back is reported once, however it is modified",
                   "[ghosts]", backends) {
-  // libkqueue tells of two files under one number as of two filters of one: nothing there shows that it is leaked.
+  // libkqueue tells of two files under one number as of two filters of one: nothing there shows that it is
+  // leaked.
   if (is_kqueue<TestType> && keeps_closed<TestType>) return;
   selector<int, TestType> sel;
   leaked_pipe a;

@@ -40,8 +40,8 @@ struct slow_clock {
   }
 };
 
-// The time since an epoch far from everybody else's, as MSVC's file_clock (1601), a Julian date (the year -4713) and
-// times of galaxies are.
+// The time since an epoch far from everybody else's, as MSVC's file_clock (1601), a Julian date (the year
+// -4713) and times of galaxies are.
 template <class Period, std::int64_t EpochInSeconds>
 struct far_clock {
   using rep = std::int64_t;

@@ -12,6 +12,10 @@
 #include <string>
 #include <vector>
 
+#if !SELECTORS_HAS_WINSOCK
+#include <fcntl.h>
+#endif
+
 using namespace selectors;
 using namespace support;
 
@@ -119,6 +123,38 @@ BACKEND_TEST_CASE("modify to something else follows a number to another file", "
   number.write();
   expect_ready(sel, {{number.get(), event::read}});
 }
+
+#if !SELECTORS_HAS_WINSOCK
+BACKEND_TEST_CASE("watch and modify follow a number to a file that is always ready, and back", "[watch]",
+                  backends) {
+  const bool watches = GENERATE(false, true);
+  const int which = GENERATE(0, 1, 2);
+  INFO("watches " << watches << ", mode " << which);
+  with_mode<TestType>(which, [&](auto mode, bool reports_once) {
+    selector<void, TestType> sel;
+    replaced number;
+    sel.register_(number.get(), mode(event::read));
+    number.write();
+    const descriptor file(checked(::open("/dev/null", O_RDWR | O_CLOEXEC), "open"));
+    dup_onto(file, number.get()).release();
+    const auto follow = [&](auto what) {
+      if (watches)
+        sel.watch(number.get(), what);
+      else
+        sel.modify(number.get(), what);
+    };
+    follow(mode(event::write));
+    expect_ready(sel, {{number.get(), event::write}});
+    if (reports_once) expect_idle(sel);
+    if (!reports_once) expect_ready(sel, {{number.get(), event::write}});
+    number.replace();
+    follow(mode(event::read));
+    expect_idle(sel);
+    number.write();
+    expect_ready(sel, {{number.get(), event::read}});
+  });
+}
+#endif
 
 BACKEND_TEST_CASE("watch of a number that is closed is an error, and pausing it is not", "[watch]",
                   backends) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // The library as an extension module of CPython, `_selectors_cpp`: a type for each backend, named as it is. A
-// key carries the Python object that was given with it; the rest of Python's interface is in cpp_selectors.py.
+// key carries the Python object that was given with it; the rest of Python's interface is in
+// cpp_selectors.py.
 
 #include "object.hpp"
 

@@ -4,11 +4,15 @@
 // test runs all of them.
 
 #include <selectors/child_exit.hpp>
+#include <selectors/config.hpp>
 #include <selectors/mailbox.hpp>
 #include <selectors/selectors.hpp>
 #include <selectors/signal_set.hpp>
 #include <selectors/testing.hpp>
 #include <selectors/timer_queue.hpp>
+#if SELECTORS_HAS_COROUTINES
+#include <selectors/coroutine.hpp>
+#endif
 
 #include <fcntl.h>
 #include <signal.h>
@@ -20,6 +24,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <functional>
 #include <iostream>
 #include <optional>
@@ -88,8 +93,8 @@ void selecting(int fd, int other) {
   sel.mark_ready(key, event::read);  // bytes of it are in a buffer of ours
   //! [selector.mark_ready]
   //! [selector.select]
-  for (auto [key, events] : sel.select(100ms)) {
-    if (events.contains(event::read)) std::cout << key.data() << " can be read\n";
+  for (auto [ready, events] : sel.select(100ms)) {
+    if (events.contains(event::read)) std::cout << ready.data() << " can be read\n";
   }
   //! [selector.select]
   //! [selector.select_until]
@@ -152,6 +157,7 @@ void events() {
   //! [event.to_string]
   std::cout << to_string(event::read | event::hangup) << '\n';  // read|hangup
   //! [event.to_string]
+#if SELECTORS_HAS_EPOLL  // poll and select have no edges, and kqueue nothing exclusive
   pair sockets;
   const int fd = sockets.ends[0], listener = sockets.ends[1];
   selectors::epoll_selector<> sel;
@@ -165,6 +171,7 @@ void events() {
   //! [event.exclusive]
   sel.register_(listener, selectors::exclusive(event::read));
   //! [event.exclusive]
+#endif
 }
 
 void handles(int fd) {
@@ -194,6 +201,9 @@ void keys(int fd) {
   auto& key = sel.register_(fd, selectors::event::read);
   key.data() = "what belongs to this handle";
   //! [key.data]
+  //! [key.handle]
+  std::cout << key.handle() << " is registered for " << to_string(key.events()) << '\n';
+  //! [key.handle]
 }
 
 void wakeups() {
@@ -202,9 +212,25 @@ void wakeups() {
   selectors::wakeup wake;
   sel.register_(wake, selectors::event::read);
   std::thread worker([&] { wake.notify(); });
-  for (auto [key, events] : sel.select()) wake.reset();
+  sel.select();
+  wake.reset();
   worker.join();
   //! [wakeup]
+  //! [wakeup.notify]
+  wake.notify();  // from any thread, or from a signal handler
+  wake.notify();  // one with the first
+  //! [wakeup.notify]
+  //! [wakeup.reset]
+  if (wake.reset()) std::cout << "look into the queue that it announces\n";
+  //! [wakeup.reset]
+  //! [wakeup.reopen]
+  if (::fork() == 0) {
+    wake.reopen();  // the child's own, on the same number
+    sel.reopen();   // watches that
+    std::_Exit(0);
+  }
+  //! [wakeup.reopen]
+  assert(::wait(nullptr) > 0);
 }
 
 void counting() {
@@ -283,6 +309,14 @@ void signals() {
   //! [signal_set.take]
   if (signals.take().contains(SIGTERM)) std::cout << "asked to end\n";
   //! [signal_set.take]
+  //! [signal_set.reopen]
+  if (::fork() == 0) {
+    signals.reopen();  // hears the child's signals from now on
+    sel.reopen();
+    std::_Exit(0);
+  }
+  //! [signal_set.reopen]
+  assert(::wait(nullptr) > 0);
 }
 
 void children() {
@@ -299,7 +333,64 @@ void children() {
   }
   assert(WEXITSTATUS(*status) == 7);
   //! [child_exit.reap]
+  const pid_t other = ::fork();
+  if (other == 0) ::pause();
+  selectors::child_exit sleeper(other);
+  //! [child_exit.kill]
+  if (!sleeper.kill(SIGTERM)) std::cout << "it has ended already\n";
+  //! [child_exit.kill]
+  assert(::waitpid(other, nullptr, 0) == other);
 }
+
+#if SELECTORS_HAS_COROUTINES
+//! [coroutine.ready]
+struct task {
+  struct promise_type {
+    task get_return_object() { return {}; }
+    std::suspend_never initial_suspend() noexcept { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { std::terminate(); }
+  };
+};
+
+using selector_of_coroutines = selectors::selector<selectors::coroutine_waiter>;
+using timers_of_coroutines = selectors::timer_queue<selectors::coroutine_waiter>;
+
+task read_once(selector_of_coroutines& sel, timers_of_coroutines& timers, int fd, std::string& text) {
+  char data[64];
+  if (co_await ready(sel, fd, selectors::event::read, timers, 5s))  // empty when 5 s have passed
+    text.assign(data, static_cast<std::size_t>(::read(fd, data, sizeof data)));
+}
+//! [coroutine.ready]
+
+//! [coroutine.elapsed]
+task wait_a_moment(timers_of_coroutines& timers, bool& done) {
+  co_await elapsed(timers, 10ms);
+  done = true;
+}
+//! [coroutine.elapsed]
+
+void coroutines() {
+  pair sockets;
+  sockets.fill();
+  std::string text;
+  bool done = false;
+  selector_of_coroutines sel;
+  timers_of_coroutines timers;
+  read_once(sel, timers, sockets.ends[0], text);
+  wait_a_moment(timers, done);
+  //! [coroutine.resume]
+  while (!done || text.empty()) {
+    resume(sel.select_until(timers.next()));
+    resume(timers.expired());
+  }
+  //! [coroutine.resume]
+  assert(text == "hello");
+}
+#else
+void coroutines() {}
+#endif
 
 void scripts() {
   using selectors::event;
@@ -320,6 +411,14 @@ void scripts() {
   sel.register_(8, event::read, 2, error);
   assert(error == std::errc::no_space_on_device);
   //! [testing.refuse]
+  //! [testing.interrupt]
+  sel.backend().interrupt();
+  assert(sel.select().interrupted());
+  //! [testing.interrupt]
+  //! [testing.set_closed]
+  sel.backend().set_closed(7);
+  for (auto [key, events] : sel.select()) assert(events.contains(event::error));
+  //! [testing.set_closed]
 }
 
 }  // namespace
@@ -335,6 +434,6 @@ int main() {
   selecting(ends[0], ends[1]);
   ::close(ends[1]);
   for (void (*const one)() :
-       {events, errors, wakeups, counting, timers, mailboxes, signals, children, scripts})
+       {events, errors, wakeups, counting, timers, mailboxes, signals, children, coroutines, scripts})
     one();
 }

@@ -101,7 +101,7 @@ DEFINED_OUTSIDE = re.compile(
 
 
 def public_part(lines):
-    """Without what is private, what is defined outside of its class, and the overloads for wrong calls, all of
+    """Without what is private, what is defined outside of its class, and overloads for wrong calls, all of
     which Doxygen would have to understand to leave it out."""
     result, ends = [], ()
     for line in lines:

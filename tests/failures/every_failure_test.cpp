@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// The first failure of a script is planned ever later, until none happens: each system call with each error that its
-// manual page lists, each allocation, and each operation of data that may throw.
+// Plans the first failure of a script later and later, until none happens: each system call with each error
+// that its manual page lists, each allocation, and each operation of data that may throw.
 
 #include "script.hpp"
 #include "support/allocations.hpp"
@@ -23,6 +23,8 @@ void forget_what_is_known() {
 #if SELECTORS_HAS_EPOLL
   detail::has_epoll_pwait2 = true;
 #endif
+  detail::is_ppoll_allowed = true;
+  detail::is_pselect_allowed = true;
 }
 
 // Runs `body`, after which nothing may be left behind.
@@ -37,7 +39,7 @@ void without_leaks(Body body) {
 
 bool can_last(int error) { return error != EINTR && error != EBUSY && error != EAGAIN; }
 
-// What the caller is told of: the error itself, with the call's name in what is thrown.
+// What is reported to the caller: the error itself, and in an exception the name of the call as well.
 bool is_promised(const planned_failure& plan, std::string_view name, std::error_code error,
                  const std::string& text) {
   if (name == "epoll_pwait2") name = "epoll_wait";
@@ -69,7 +71,8 @@ int refusals_with(const planned_failure& plan, const std::string& name, bool thr
         [&](std::error_code error, const std::string& text) { return is_promised(plan, name, error, text); },
         [&] { seam.lift(); });
     if (plan.error == EPERM || (name == "kevent" && plan.error == EINVAL)) all.expect_more();
-    // Having found a closed descriptor, pselect(2) is asked again, and that may fail: what is told is told.
+    // After a closed descriptor was found, pselect(2) is called again, and may fail: the descriptor was
+    // reported nevertheless.
     if (plan.error == EINTR || name == "pselect") all.expect_interruption([&] { return seam.happened(); });
     all.run();
     CHECK(seam.happened());
@@ -107,7 +110,7 @@ TEST_CASE("each system call of a wakeup's pipe fails in turn with each of its er
   const bool is_at_once = GENERATE(true, false);
   std::set<std::string> names;
   detail::pipe_channel first;
-  REQUIRE_FALSE(first.open());  // children are known from now on
+  REQUIRE_FALSE(first.open());  // from now on a child is recognized
   for (std::size_t n = 0;; ++n) {
     std::string name;
     const auto use = [&](const planned_failure& plan) {
@@ -144,7 +147,8 @@ TEST_CASE("each system call of a wakeup's pipe fails in turn with each of its er
       without_leaks([&] { use({n, error, false}); });
     }
   }
-  std::set<std::string> all{"close", "dup3", "fcntl", "pipe2", "read", "write"};  // it is reopened at once
+  // The first thing it does is to reopen.
+  std::set<std::string> all{"close", "dup3", "fcntl", "pipe2", "read", "write"};
   if (!is_at_once) all.insert("pipe");
   CHECK(names == all);
 }

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstddef>
 
-// The calls that the kqueue backend makes beside those of the others.
+// The system calls that only the kqueue backend makes.
 
 // NOLINTBEGIN(bugprone-reserved-identifier)
 WRAP(int, kqueue, ())
@@ -19,8 +19,8 @@ extern "C" int __real_isatty(int handle);
 extern "C" int __wrap_isatty(int handle);
 extern "C" int __wrap_isatty(int handle) { return support::fails("isatty") ? 0 : __real_isatty(handle); }
 
-// An error of a change is told by its receipt, here the last one's. What is closed is gone; and after an interruption
-// all has been applied: kqueue(2).
+// The error of a change is in its receipt, here in the last one's. A closed descriptor has no filters, and
+// after an interruption all changes have been applied: kqueue(2).
 extern "C" int __real_kevent(int kq, const struct kevent* changes, kqueue_double_count change_count,
                              struct kevent* events, kqueue_double_count room, const timespec* timeout);
 extern "C" int __wrap_kevent(int kq, const struct kevent* changes, kqueue_double_count change_count,
@@ -32,7 +32,8 @@ extern "C" int __wrap_kevent(int kq, const struct kevent* changes, kqueue_double
   if (change_count == 0) return -1;
   const auto last = static_cast<std::size_t>(change_count) - 1;
   const bool is_gone = (error == EBADF || error == ENOENT) && (changes[last].flags & EV_DELETE) != 0;
-  // Of a queue's mark either of them says that the number is somebody else's, which must be true.
+  // Asked about a queue's mark, either answer says that the number belongs to another file, so that must be
+  // true.
   if (changes[last].filter == EVFILT_USER && (error == EBADF || error == ENOENT))
     return __real_kevent(kq, changes, change_count, events, room, timeout);
   struct kevent receipt = changes[last];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Each system call and each allocation of a mailbox fails in turn, and of what was posted nothing is lost.
+// Each system call and each allocation of a mailbox fails in turn, and no posted value is lost.
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
@@ -32,8 +32,8 @@ void forget_what_is_known() {
   detail::next_process_word = 0;
 }
 
-// Posts and takes 600 values, leaving loops early, whatever fails meanwhile; what a call refuses is tried
-// again. Returns how often that was.
+// Posts and takes 600 values, leaving loops early, whatever fails meanwhile; a call that fails is tried
+// again. Returns how many failed.
 int play(failing_system_calls& seam) {
   int refusals = 0;
   std::error_code error;

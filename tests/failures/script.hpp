@@ -25,10 +25,10 @@ namespace support {
 // Thrown by `fussy`.
 struct out_of_patience {};
 
-// Data of which the n-th operation that may throw does.
+// Data whose n-th operation that may throw does so.
 class fussy {
  public:
-  static inline int patience = -1;  // how many go well; for ever if negative
+  static inline int patience = -1;  // how many succeed; all if negative
 
   fussy() { use(); }
   explicit(false) fussy(int number) : number_(std::make_unique<int>(number)) { use(); }
@@ -51,10 +51,10 @@ class fussy {
   std::unique_ptr<int> number_;
 };
 
-// The memory that the library may have: while one lives, allocations are taken from what is left.
+// A budget of allocations: while one exists, each allocation takes one of those that are left.
 class limited_memory {
  public:
-  static inline std::ptrdiff_t left = -1;  // how many go well; for ever if negative
+  static inline std::ptrdiff_t left = -1;  // how many succeed; all if negative
   static inline bool was_short = false;
 
   limited_memory() {
@@ -72,9 +72,9 @@ class limited_memory {
   std::optional<allocation_budget> budget_;
 };
 
-// Everything that can be done with a selector, once, beside a model of what it should come to. The test plans one
-// failure; what it hits must say so, change nothing, and work when it is tried again. `Promised` tells whether an error
-// is the one to be expected.
+// Everything that can be done with a selector, once, checked against a model. The test plans one failure; the
+// call that it hits must report it, change nothing, and succeed when it is tried again. `Promised` decides
+// whether an error is the expected one.
 template <class Backend>
 class script {
  public:
@@ -88,9 +88,9 @@ class script {
 
   // Whether an error of the plan reached the caller.
   int refusals() const { return refusals_; }
-  // The plan lets files be taken for what they are not: more may be reported than is ready.
+  // The planned failure makes the library take files for another kind, so more may be reported than is ready.
   void expect_more() { expects_more_ = true; }
-  // Asked whether the wait just made may have been cut short.
+  // Called to ask whether the last wait may have been cut short.
   void expect_interruption(std::function<bool()> is_interrupted) {
     is_interrupted_ = std::move(is_interrupted);
   }
@@ -99,6 +99,7 @@ class script {
     open();
     register_and_modify();
     leave_a_loop();
+    watch_and_mark();
     wake_up();
     lose_a_descriptor();
     close_a_descriptor();
@@ -110,7 +111,7 @@ class script {
  private:
   struct asked {
     event_mask events;
-    event_mask ready;  // as far as it is asked
+    event_mask ready;  // of what is requested
     int number = 0;
     bool armed = true;
     bool once = false;
@@ -158,6 +159,28 @@ class script {
     select(0s);
   }
 
+  // From here on the selector is watched from outside, too.
+  void watch_and_mark() {
+    ask_for_the_handle();
+    watch(a_.first, event::read, event::read);
+    watch(b_.first, selectors::oneshot(event::read), event::read);
+    mark(c_.first, event::read);
+    select(0s);
+    watch(c_.first, {}, {});
+    mark(c_.first, event::read);
+    watch(c_.first, event::read, {});
+    const descriptor other = make_socket_pair().first;
+    dup_onto(other, c_.first.get()).release();
+    watch(c_.first, event::write, event::write);
+    select(0s);
+    watch(c_.first, event::read, event::read);  // the peer has gone
+    select(0s);
+    remove(c_.first);
+    c_ = make_socket_pair();
+    watch(c_.first, event::read, {});
+    select(0s);
+  }
+
   void wake_up() {
     std::optional<selectors::wakeup> bell;
     attempt([&](auto&... error) { bell.emplace(error...); });
@@ -178,7 +201,7 @@ class script {
     select(0s);
   }
 
-  // Closed while a duplicate lives: epoll goes on reporting it, and heals.
+  // Closed while a duplicate is open: epoll keeps reporting it, and the selector heals.
   void lose_a_descriptor() {
     const descriptor duplicate = dup_of(a_.first);
     const int number = a_.first.get();
@@ -216,7 +239,7 @@ class script {
     select(0s);
   }
 
-  // Whatever happened, all works now.
+  // Whatever failed before, everything works now.
   void take_stock() {
     {
       const in_library now;
@@ -252,6 +275,42 @@ class script {
     key = {mask_of(what), ready, key.number, !mask_of(what).empty(), is_once<What>};
     check_model();
   }
+  template <class H, class What = event_mask>
+  void watch(const H& h, What what, event_mask ready) {
+    const bool is_new = model_.count(selectors::handle_of(h)) == 0;
+    const int number = is_new ? ++numbers_ : model_.at(selectors::handle_of(h)).number;
+    fussy data = with_patience(number);
+    attempt([&](auto&... error) { sel_->watch(h, what, std::move(data), error...); });
+    model_[selectors::handle_of(h)] = {mask_of(what), ready, number, !mask_of(what).empty(), is_once<What>};
+    check_model();
+  }
+  // Reported by the next select, and by no other.
+  template <class H>
+  void mark(const H& h, event_mask events) {
+    attempt([&](auto&... error) { sel_->mark_ready(h, events, error...); });
+    asked& key = model_.at(selectors::handle_of(h));
+    const event_mask before = std::exchange(key.ready, key.ready | events);
+    select(0s);
+    if (model_.count(selectors::handle_of(h)) != 0) model_.at(selectors::handle_of(h)).ready = before;
+  }
+  void ask_for_the_handle() {
+    if constexpr (selectors::pollable<selector_type&>) {
+      std::error_code error;
+      for (int tries = 0; tries != 2; ++tries) {
+        {
+          const in_library now;
+          const limited_memory memory;
+          CHECK((sel_->native_handle(error) >= 0) == !error);
+        }
+        if (!error) return;
+        CHECK(promised_(error, ""));
+        ++refusals_;
+        lift_();
+        check_model();
+      }
+      FAIL("refused twice: " << error.message());
+    }
+  }
   template <class H>
   void remove(const H& h) {
     attempt([&](auto&... error) { sel_->unregister(h, error...); });
@@ -272,7 +331,7 @@ class script {
   }
 
   void select_once(std::chrono::nanoseconds timeout, readiness& found) {
-    std::array<std::pair<int, event_mask>, 16> told;  // no allocation may be the script's
+    std::array<std::pair<int, event_mask>, 16> told;  // not a vector: the script itself must not allocate
     std::size_t count = 0;
     attempt([&](auto&... error) {
       count = 0;
@@ -309,7 +368,8 @@ class script {
     return bell.reset();
   }
 
-  // A selector that could not be healed is closed; then, or when the script has closed it, everything is asked anew.
+  // A selector that could not be healed is closed. Then, or when the script has closed it, everything is
+  // registered again.
   bool restore_if_closed() {
     if (sel_->is_open()) return false;
     CHECK(sel_->empty());

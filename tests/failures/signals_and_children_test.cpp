@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Each system call of a signal set, and of a child's end, fails in turn with each error that its manual page
-// lists: it is replaced, or reported, and nothing is left behind.
+// Each system call of a signal_set and of a child_exit fails in turn with each error that its manual page
+// lists: another call replaces it, or the error is reported, and nothing is left behind.
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
@@ -24,8 +24,8 @@ using namespace support;
 
 namespace {
 
-// Makes the n-th call fail, for each n and each error, until there is no n-th call. `body` is told the error,
-// and returns whether all was well.
+// Makes the n-th call fail, for each n and each error, until there is no n-th call. `body` is given the
+// error, and returns whether everything succeeded.
 template <class Body>
 int fail_each_call(Body body) {
   int failures = 0;
@@ -62,7 +62,7 @@ bool is_either(std::error_code error, int planned) {
   return error == std::error_code(planned, std::system_category());
 }
 
-// A child that has ended, watched and reaped; what was not reported must be right.
+// A child that has ended, watched and reaped; what does not report an error must be right.
 template <class Child>
 bool watch_one(int planned, failing_system_calls& seam) {
   const pid_t pid = ::fork();

@@ -24,11 +24,11 @@ namespace {
 bool is_planned = false;
 bool is_in_library = false;
 support::planned_failure plan;
-std::size_t calls = 0;
+std::size_t calls_made = 0;
 bool has_happened = false;
 std::string_view planned_name;
 
-// Of all architectures but alpha, also where the headers are older.
+// The numbers on all architectures but alpha, for older headers.
 constexpr long pidfd_open = 434, pidfd_send_signal = 424;
 
 }  // namespace
@@ -37,7 +37,7 @@ namespace support {
 
 bool fails(std::string_view name) noexcept {
   if (!is_planned || !is_in_library) return false;
-  const std::size_t call = calls++;
+  const std::size_t call = calls_made++;
   if (call == plan.call) {
     has_happened = true;
     planned_name = name;
@@ -51,7 +51,7 @@ bool fails(std::string_view name) noexcept {
 
 failing_system_calls::failing_system_calls(planned_failure wanted) noexcept {
   plan = wanted;
-  calls = 0;
+  calls_made = 0;
   has_happened = false;
   planned_name = {};
   is_planned = true;
@@ -59,7 +59,7 @@ failing_system_calls::failing_system_calls(planned_failure wanted) noexcept {
 failing_system_calls::~failing_system_calls() { lift(); }
 bool failing_system_calls::happened() const noexcept { return has_happened; }
 std::string_view failing_system_calls::name() const noexcept { return planned_name; }
-std::size_t failing_system_calls::calls() const noexcept { return ::calls; }
+std::size_t failing_system_calls::calls() const noexcept { return calls_made; }
 void failing_system_calls::lift() noexcept { is_planned = false; }
 
 in_library::in_library() noexcept { is_in_library = true; }
@@ -67,13 +67,13 @@ in_library::~in_library() { is_in_library = false; }
 
 std::vector<int> errors_of(std::string_view call) {
   static const std::map<std::string_view, std::vector<int>> errors{
-      {"epoll_create1", {EMFILE, ENFILE, ENOMEM, EINVAL}},
+      {"epoll_create1", {EMFILE, ENFILE, ENOMEM, EINVAL, ENOSYS, EPERM, EACCES}},
       {"epoll_ctl", {EBADF, EEXIST, EINVAL, ELOOP, ENOENT, ENOMEM, ENOSPC, EPERM}},
       {"epoll_wait", {EBADF, EINTR, EINVAL}},
-      {"epoll_pwait2", {EBADF, EINTR, EINVAL, ENOSYS, EPERM}},
+      {"epoll_pwait2", {EBADF, EINTR, EINVAL, ENOSYS, EPERM, EACCES, EOPNOTSUPP}},
       {"dup3", {EBADF, EBUSY, EINTR, EINVAL, EMFILE, ENOMEM, ENOSYS, EPERM, EACCES}},
-      {"ppoll", {EINTR, EINVAL, ENOMEM}},
-      {"pselect", {EBADF, EINTR, EINVAL, ENOMEM}},
+      {"ppoll", {EINTR, EINVAL, ENOMEM, ENOSYS, EPERM, EACCES, EOPNOTSUPP}},
+      {"pselect", {EBADF, EINTR, EINVAL, ENOMEM, ENOSYS, EPERM, EACCES, EOPNOTSUPP}},
       {"fcntl", {EBADF}},
       {"close", {EBADF, EINTR, EIO, ENOSPC}},
       {"eventfd", {EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM, ENOSYS, EPERM, EACCES}},
@@ -129,7 +129,7 @@ WRAP(pid_t, waitpid, (pid_t which, int* status, int options), which, status, opt
 WRAP(int, kill, (pid_t which, int number), which, number)
 WRAP(ssize_t, read, (int handle, void* to, std::size_t size), handle, to, size)
 
-// An error other than EINTR says that the counter, or the pipe, is full, so there is something to read.
+// An error other than EINTR means that the counter, or the pipe, is full, so there is something to read.
 extern "C" ssize_t __real_write(int handle, const void* from, std::size_t size);
 extern "C" ssize_t __wrap_write(int handle, const void* from, std::size_t size);
 extern "C" ssize_t __wrap_write(int handle, const void* from, std::size_t size) {
@@ -141,7 +141,7 @@ extern "C" ssize_t __wrap_write(int handle, const void* from, std::size_t size) 
   return -1;
 }
 
-// Closes the descriptor whatever it answers, as Linux does: close(2).
+// Closes the descriptor even when it fails, as Linux does: close(2).
 extern "C" int __real_close(int handle);
 extern "C" int __wrap_close(int handle);
 extern "C" int __wrap_close(int handle) {
@@ -158,7 +158,7 @@ extern "C" void* __wrap_mmap(void* where, std::size_t size, int protection, int 
   return support::fails("mmap") ? MAP_FAILED : __real_mmap(where, size, protection, flags, file, offset);
 }
 
-// Answers with the error itself.
+// Returns the error itself.
 extern "C" int __real_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)());
 extern "C" int __wrap_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)());
 extern "C" int __wrap_pthread_atfork(void (*prepare)(), void (*parent)(), void (*child)()) {
@@ -176,7 +176,7 @@ extern "C" int __wrap_fcntl(int handle, int command, ...) {
   const long argument = va_arg(rest, long);
   va_end(rest);
   if (!support::fails("fcntl")) return __real_fcntl(handle, command, argument);
-  // Of a number that is asked whose it is, EBADF says that somebody has closed it.
+  // When the library asks whether a number is still its own, EBADF means that it was closed.
   const int error = errno;
   if (command == F_GETSIG) __real_close(handle);
   errno = error;

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-// Each system call that the library makes, failing on request. The seam is the linker's (--wrap, ld(1)): the library
-// is compiled as it always is, and knows nothing of it.
+// Makes any system call of the library fail. The seam is the linker's (--wrap, ld(1)): the library is
+// compiled as always.
 namespace support {
 
 struct planned_failure {
@@ -15,15 +15,15 @@ struct planned_failure {
   bool lasts = false;    // every later call of the same function fails, too
 };
 
-// Until the end of the scope, or `lift`, calls fail as planned. Only those count that are made while there is an
-// `in_library`.
+// Until the end of the scope, or `lift`, calls fail as planned. Only calls made while an `in_library` exists
+// count.
 class failing_system_calls {
  public:
   explicit failing_system_calls(planned_failure plan) noexcept;
   failing_system_calls(const failing_system_calls&) = delete;
   ~failing_system_calls();
 
-  // Whether the planned call was made, and which it was, also when no error was planned for it.
+  // Whether the planned call was made, and which call it was, even if no error was planned for it.
   bool happened() const noexcept;
   std::string_view name() const noexcept;
   // How many calls were made.
@@ -38,10 +38,10 @@ class in_library {
   ~in_library();
 };
 
-// For the functions in the place of the system's: whether this call fails, and then errno is set.
+// For the wrappers: whether this call fails; errno is set then.
 bool fails(std::string_view call) noexcept;
 
-// What its manual page lists.
+// The errors that its manual page lists.
 std::vector<int> errors_of(std::string_view call);
 
 }  // namespace support

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// All of the library that calls the system, and nothing else: whole_library.py looks at what its object file needs.
+// Instantiates everything in the library that makes system calls. whole_library.py lists the undefined
+// symbols of its object file.
 
 #include <selectors/child_exit.hpp>
 #include <selectors/selectors.hpp>

@@ -3,7 +3,7 @@
 
 #include "system_calls.hpp"
 
-// What the linker puts in the place of each, and what it calls the real one.
+// The names that the linker gives to the wrapper and to the real function.
 #define WRAP(result, name, parameters, ...)                                 \
   extern "C" result __real_##name parameters;                               \
   extern "C" result __wrap_##name parameters;                               \

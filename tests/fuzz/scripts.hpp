@@ -14,8 +14,8 @@
 
 namespace fuzz {
 
-// Of two backends, as far as they were undisturbed, and saw the same: how much a socket takes before it is
-// full, say, is not the same each time.
+// Compares the traces of two backends, as far as they were undisturbed and poll(2) reported the same to both:
+// how much a socket buffers, for one, differs each time.
 template <class Trace>
 void compare(const Trace& one, const Trace& other) {
   for (std::size_t slot = 0; slot != world::slots; ++slot) {
@@ -48,8 +48,8 @@ inline void play_once(std::span<const std::uint8_t> bytes) {
   }(static_cast<selectors::available_backends*>(nullptr));
 }
 
-// The same, but what the kernel does in the background, and so not each time, is no difference: it is
-// counted.
+// The same, but a difference that a second play does not repeat comes from work that the kernel does in the
+// background: it is only counted.
 inline std::size_t play(std::span<const std::uint8_t> bytes) {
   constexpr std::size_t times = 4;
   for (std::size_t time = 1;; ++time) {

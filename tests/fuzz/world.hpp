@@ -22,7 +22,7 @@ using support::checked;
 using support::descriptor;
 
 // A few descriptor numbers, and what becomes of them: opened, written to, shut down, closed, duplicated,
-// replaced. What a number refers to has an identity, which duplicates share.
+// replaced. The file that a number names has an identity, which duplicates share.
 class world {
  public:
   static constexpr std::size_t slots = 6;
@@ -33,10 +33,10 @@ class world {
   // Zero if the number is not open.
   int identity(std::size_t slot) const noexcept { return open_[slot].identity; }
   bool is_open(std::size_t slot) const noexcept { return identity(slot) != 0; }
-  // The same, but anew each time that something is put on the number.
+  // Changes each time that a file is put on the number.
   int incarnation(std::size_t slot) const noexcept { return open_[slot].incarnation; }
 
-  // What poll(2) says of each number at this moment, asked for everything; POLLNVAL if it is not open.
+  // What poll(2) reports of each number now, with every event requested; POLLNVAL if it is not open.
   std::array<int, slots> look() const {
     std::array<pollfd, slots> asked;
     for (std::size_t i = 0; i != slots; ++i)
@@ -51,7 +51,7 @@ class world {
     for (std::size_t i = 0; i != slots; ++i) close(i);
   }
 
-  // One thing happens to one number.
+  // Does one thing to one number.
   void happen(choices& choose, std::size_t slot) {
     switch (choose.below(13)) {
       case 0:
@@ -71,7 +71,7 @@ class world {
   }
 
  private:
-  // Of an identity, as long as the script lasts.
+  // The files, by identity, for the duration of the script.
   struct object {
     descriptor peer;
   };
@@ -81,7 +81,7 @@ class world {
     int incarnation = 0;
   };
 
-  // Lends a number to what takes descriptors.
+  // Lends a number to a function that takes a descriptor.
   class borrowed : public descriptor {
    public:
     explicit borrowed(int of) noexcept : descriptor(of) {}
@@ -93,13 +93,13 @@ class world {
     return who == 0 ? -1 : objects_[static_cast<std::size_t>(who - 1)].peer.get();
   }
 
-  // Eight bytes, since an eventfd takes no less.
+  // Eight bytes, the least that an eventfd accepts.
   static void write_to(int where) {
     const std::uint64_t one = 1;
     if (::send(where, &one, sizeof one, MSG_NOSIGNAL) < 0) (void)!::write(where, &one, sizeof one);
   }
-  // Not TCP, nor a terminal: they are emptied in the background, and poll(2) may know it before epoll(7)
-  // does.
+  // Neither TCP nor a terminal: the kernel empties these in the background, and poll(2) may report that
+  // before epoll(7) does.
   void fill(std::size_t slot) {
     int protocol = 0;
     socklen_t size = sizeof protocol;
@@ -170,7 +170,7 @@ class world {
 
   void close(std::size_t slot) { open_[slot] = {}; }
 
-  // A reset, where there is such a thing: socket(7), SO_LINGER.
+  // Closes with a reset where the socket has one: socket(7), SO_LINGER.
   void close_peer(std::size_t slot, bool resets) {
     if (peer(slot) < 0) return;
     const linger at_once{1, 0};
@@ -182,7 +182,7 @@ class world {
     if (!is_open(slot) || kept_.size() == 6) return;
     kept_.push_back({support::dup_above(open_[slot].held, 100), identity(slot), 0});
   }
-  // By another number's, or by a duplicate that was kept, which is then given up or not.
+  // Replaces it by another number's file, or by a duplicate kept earlier, which is then closed or kept.
   void replace(choices& choose, std::size_t slot) {
     const std::size_t other = choose.below(slots + kept_.size());
     if (other < slots) {

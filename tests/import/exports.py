@@ -36,10 +36,6 @@ def declared(text):
 def main():
     directory = pathlib.Path(sys.argv[1]) / "selectors"
     module = (directory / "selectors.cppm").read_text()
-    optional = re.compile(r"^#if __has_include\(<selectors/(.+)>\)\n([^#]*)#endif\n", re.M)
-    for header, exports in optional.findall(module):
-        if not (directory / header).exists():
-            module = module.replace(exports, "")
     exported = set(re.findall(r"^using selectors::(?:testing::)?(.+);$", module, re.M))
     wanted = {}
     for path in sorted(directory.rglob("*.hpp")):

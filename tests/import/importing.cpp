@@ -60,6 +60,10 @@ bool uses_the_others() {
   for (const int one : box.take()) sum += one;
   selectors::selector<void, selectors::testing::scripted_backend> scripted;
   scripted.register_(3, event::read);
+#if SELECTORS_HAS_COROUTINES
+  selectors::selector<selectors::coroutine_waiter> waited;
+  resume(waited.select(0s));
+#endif
 #if SELECTORS_HAS_EPOLL
   selectors::epoll_selector<> over_epoll;
   over_epoll.register_(box, selectors::edge(event::read));

@@ -135,9 +135,9 @@ int apply_to_user(queue& in, const struct kevent& change) {
 
 }  // namespace
 
-// The epoll knows what it watches by number and file. So it may not find what it shall forget; and if it
-// keeps another file's of the same number, it may forget that instead. What it may still tell of is kept,
-// then.
+// epoll knows a registration by number and file. So it may not find the one to be removed, and if it has one
+// of another file on the same number, it may remove that instead. A registration that it may still report is
+// kept.
 int forget(queue& in, watch& of, filter_type filter) {
   note& one = *of.find(filter);
   one.is_there = false;

@@ -20,7 +20,7 @@ bool is_unconnected(const watch& of, std::uint32_t bits) {
   return of.type == kind::stream && (bits & EPOLLHUP) != 0 && (polled(of.number) & POLLRDHUP) == 0;
 }
 
-// What kernels are known to keep to themselves, though something has happened.
+// Events that some kernels are known not to report.
 bool is_withheld(const watch& of, const note& one, std::uint32_t bits) {
   const bool reads = one.what.filter == reading;
   const bool writes = one.what.filter == writing;
@@ -45,7 +45,7 @@ bool is_below_mark(const watch& of, const note& one, std::int64_t bytes) {
   return bytes < (chosen(word::capped) ? std::min(mark, buffer_of(of)) : mark);
 }
 
-// Whether a filter has something to report, and what.
+// What a filter reports now, if anything.
 bool report(watch& of, note& one, std::uint32_t bits, struct kevent& event) {
   const bool is_socket = of.type == kind::stream || of.type == kind::datagram;
   const bool has_failed = (bits & EPOLLERR) != 0;
@@ -74,7 +74,7 @@ bool report(watch& of, note& one, std::uint32_t bits, struct kevent& event) {
     if (event.fflags == 0 && !has_ended) return false;
 #endif
   }
-  // An edge beside a level: epoll reports a level, so what is new is looked for here.
+  // An edge beside a level: epoll is level-triggered then, so changes are detected here.
   if ((one.what.flags & EV_CLEAR) != 0 && !of.is_edge()) {
     const std::int64_t bytes = one.what.filter == reading ? event.data : 0;
     if (one.told_bytes == bytes && one.told_end == has_ended) return false;
@@ -95,7 +95,7 @@ void collect_from(queue& in, watch& of, std::uint32_t bits, vector<struct kevent
     found.push_back(event);
     one.is_told = of.is_forever && (one.what.flags & EV_CLEAR) != 0;
   }
-  // What nobody here is told of, epoll would report forever; now it reports each change once.
+  // epoll would report forever what no filter reports; as an edge it reports each change once.
   const bool is_quiet = found.size() == before;
   if (of.is_forever || of.is_edge() || of.is_quiet == is_quiet) return;
   of.is_quiet = is_quiet;

@@ -29,14 +29,14 @@ using tested = selector<void, kqueue_backend>;
 
 constexpr auto failed = event::error | event::hangup | event::read_hangup;
 
-// What one select reports, and that a second one reports it again: nobody has handled it.
+// What one select reports; a second one must report it again, since it was not handled.
 event_mask lasting(tested& sel) {
   const readiness first = ready(sel);
   CHECK(ready(sel) == first);
   return first.empty() ? event_mask() : first.begin()->second;
 }
 
-// A wait with nothing to report takes its time, and hardly any of the processor's.
+// A wait with nothing to report lasts as long as it should, and uses hardly any processor time.
 void expect_no_spin(tested& sel) {
   const auto used = [] {
     timespec now{};
@@ -48,7 +48,7 @@ void expect_no_spin(tested& sel) {
   CHECK(used() - before < 100ms);
 }
 
-// A FIFO without a name any more, opened at both ends.
+// A FIFO that has been unlinked, opened at both ends.
 struct fifo {
   std::string name = [] {
     char folder[] = "/tmp/selectors-fifo-XXXXXX";

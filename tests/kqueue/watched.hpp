@@ -18,11 +18,11 @@
 #include <utility>
 #include <vector>
 
-// What the double's queues know. It stands on epoll(7), since poll(2) cannot tell edges, by bare system calls
-// and malloc(3): tests that replace those of the library do not reach it.
+// The state of the double's queues. It is built on epoll(7), since poll(2) has no edges, and uses raw system
+// calls and malloc(3), so that tests that replace the library's do not affect it.
 namespace kqueue_double {
 
-// Memory that no test counts.
+// Memory that the tests do not count.
 template <class T>
 struct uncounted {
   using value_type = T;
@@ -63,21 +63,21 @@ enum class end : std::uint8_t { reader, writer, both };
 struct note {
   struct kevent what;
   bool is_there = false;
-  bool is_told = false;     // an edge of what is always ready
+  bool is_told = false;     // the edge of an always-ready file has been reported
   bool did_listen = false;  // when it was added
   std::int64_t told_bytes =
       -1;  // an edge beside a level: what was there when it was reported, and whether it had ended
   bool told_end = false;
 };
 
-// All that is asked of one descriptor: the kernel's epoll knows it once.
+// All filters of one descriptor, which are one registration in epoll.
 struct watch {
   int number = -1;
   kind type = kind::device;
   end side = end::both;     // of a pipe
-  bool is_fifo = false;     // a pipe with a name
-  bool is_forever = false;  // nothing that epoll would watch
-  bool is_quiet = false;    // epoll reports what no note has to report, and was told to do so once a change
+  bool is_fifo = false;     // a named pipe
+  bool is_forever = false;  // always ready: a file that epoll refuses
+  bool is_quiet = false;    // epoll reports what no filter reports, so it is an edge there
   note notes[std::size(filters)] = {};
 
   note* find(filter_type filter) {
@@ -98,7 +98,7 @@ struct watch {
 
 using node = map<watch>::node_type;
 
-// A process whose end is waited for (EVFILT_PROC), by a pidfd.
+// A process that is watched by EVFILT_PROC, by means of a pidfd.
 struct child {
   watch pidfd;
   struct kevent what;
@@ -114,7 +114,7 @@ struct queue {
   int epoll;
   pid_t process;
   map<watch> watches;
-  std::list<node, uncounted<node>> kept;  // what cannot be removed from the epoll any more
+  std::list<node, uncounted<node>> kept;  // registrations that can no longer be removed from epoll
   std::list<child, uncounted<child>> children = {};
   vector<user> users = {};  // EVFILT_USER
   watch triggered = {};     // what epoll reports while one of them is triggered
@@ -125,7 +125,7 @@ struct queue {
 
 bool is_queue(int number);
 
-// watched.cpp: what Linux knows of a descriptor.
+// watched.cpp: what Linux reports of a descriptor.
 void look_at(int number, watch& of);
 bool epoll_takes(int number);
 bool listens(int number);

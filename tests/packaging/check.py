@@ -106,7 +106,8 @@ def meson(directory):
     shutil.copy(ROOT / CONSUMER, user)
     (user / "meson.build").write_text(
         "project('user', 'cpp', default_options: ['cpp_std=c++20'])\n"
-        f"test('it', executable('it', 'main.cpp', dependencies: dependency('selectors', version: '{version()}')))\n"
+        f"selectors = dependency('selectors', version: '{version()}')\n"
+        "test('it', executable('it', 'main.cpp', dependencies: selectors))\n"
     )
     run(user, "meson", "setup", "out")
     run(user, "meson", "test", "-C", "out")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSL-1.0
 """What README.md says about installing works: `installs.py SOURCE BUILD VERSION COMPILER GENERATOR WORK`.
 
-Its CMakeLists.txt builds a program in each of the three ways that it shows, and its commands install the library
-and compile a program by pkg-config (where there is one). BUILD stands for build/release."""
+Its CMakeLists.txt builds a program in each of the three ways that it shows, and its commands install the
+library and compile a program by pkg-config (where there is one). BUILD stands for build/release."""
 
 import os
 import pathlib
@@ -34,7 +34,7 @@ beside.mkdir(parents=True)
 shutil.copy(source / "examples/tcp_echo.cpp", beside / "server.cpp")
 (beside / "selectors").symlink_to(source)
 
-# The commands of the section: the fourth line and what follows are tests/single's.
+# The commands of the section, but for the one that makes the single header, which tests/single runs.
 (commands,) = [block for block in blocks("sh") if "cmake --install" in block]
 commands = commands.replace("cmake --install build/release", f"cmake --install {shlex.quote(build)}")
 commands = commands.replace("g++ ", shlex.quote(compiler) + " ")
@@ -58,17 +58,16 @@ ways = {"fetched": project}
 for name, rest in others:
     ways[name] = project.replace(fetched, "").replace(f"# {name}", name)
 for way, text in ways.items():
-    (beside / "CMakeLists.txt").write_text(text.replace("<repository URL>", "https://example.org/selectors.git"))
+    text = text.replace("<repository URL>", "https://example.org/selectors.git")
+    (beside / "CMakeLists.txt").write_text(text)
     settings = {
         "CMAKE_CXX_COMPILER": compiler,
         "CMAKE_PREFIX_PATH": (home / ".local").resolve(),
         "FETCHCONTENT_SOURCE_DIR_SELECTORS": source,
     }
     directory = work / way
-    run(
-        ["cmake", "-G", generator, "-S", beside, "-B", directory, *(f"-D{k}={v}" for k, v in settings.items())],
-        cwd=work,
-    )
+    defined = [f"-D{name}={value}" for name, value in settings.items()]
+    run(["cmake", "-G", generator, "-S", beside, "-B", directory, *defined], cwd=work)
     run(["cmake", "--build", directory])
     if not (directory / "server").exists():
         sys.exit(f"{way}: no program was made")

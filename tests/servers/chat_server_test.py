@@ -27,7 +27,7 @@ class Chat(driver.CommandLine):
         return client
 
     def pair(self, server):
-        """Ann and Bob, who know of each other."""
+        """Ann and Bob, each of whom has seen the other join."""
         ann = self.join(server, "ann")
         bob = self.join(server, "bob")
         self.assertEqual(ann.line(), "* guest2 joined")
@@ -45,7 +45,7 @@ class Chat(driver.CommandLine):
         for client in (bob, cid):
             self.assertEqual(client.line(), "ann: hello")
             self.assertEqual(client.line(), "ann: world")
-        bob.send(b"hi\n")  # now: of two who speak at once either may be first
+        bob.send(b"hi\n")  # only now: two lines sent at once may arrive in either order
         self.assertEqual(ann.line(), "bob: hi")
         self.assertEqual(cid.line(), "bob: hi")
         for client in ann, bob, cid:

@@ -26,12 +26,12 @@ FAULTS = os.environ.get("FAULTS")
 ON_LINUX = sys.platform == "linux"
 FOR_WINDOWS = str(PROGRAM).endswith(".exe")
 END = signal.SIGINT if FOR_WINDOWS else signal.SIGTERM  # wine makes the former a Ctrl-C
-PATIENCE = 20  # seconds until a test gives up; nothing waits for them to pass
+PATIENCE = 20  # seconds until a test gives up; no test takes that long when it passes
 
 
 @functools.cache
 def wake_emulator():
-    """The first program may bring up services, which keep what it had open: not a pipe that a test reads."""
+    """The first program starts Wine's services, which inherit its descriptors: no pipe that a test reads."""
     first = subprocess.Popen(
         [*COMMAND, "--port", "0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -50,7 +50,7 @@ def launch(*arguments, limit=None, faults=None, **more):
     """Starts the program with these arguments and a limit on its descriptors; `faults` as in faults.cpp."""
     if EMULATOR:
         wake_emulator()
-    # A sanitizer would keep what is freed, and the memory that the tests bound would grow.
+    # A sanitizer's quarantine would count as growing memory, which the tests bound.
     options = "quarantine_size_mb=1:verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
     environment = dict(os.environ, ASAN_OPTIONS=options)
     if faults:
@@ -61,7 +61,7 @@ def launch(*arguments, limit=None, faults=None, **more):
 
 
 def text(data):
-    """What the program has written, with the ends of lines of here."""
+    """What the program has written, with this system's line ends."""
     return data.decode().replace("\r\n", "\n") if FOR_WINDOWS else data.decode()
 
 
@@ -73,7 +73,7 @@ def run(*arguments):
 
 
 def exit_code(process):
-    """Of a process that has ended. Wine's server kills one that is still there a second later."""
+    """After a process has ended: Wine's server kills those that are left a second later."""
     return 0 if FOR_WINDOWS and process.returncode == -signal.SIGKILL else process.returncode
 
 
@@ -141,7 +141,7 @@ class Server:
         return sum(line[0] == "f" and line[1:].isdigit() for line in listed.split())
 
     def sockets(self):
-        """Wine's server holds them: the port tells which. One that is closed but there has no inode."""
+        """The sockets belong to Wine's server; the port tells which. A closed one has no inode."""
         count = 0
         for table in "/proc/net/tcp", "/proc/net/tcp6":
             with open(table) as rows:
@@ -181,7 +181,7 @@ class Client:
         return line.decode()
 
     def rest(self):
-        """All until the end of the stream; a reset is one."""
+        """Everything until the end of the stream; a reset counts as the end."""
         try:
             while self.more():
                 pass
@@ -191,7 +191,7 @@ class Client:
         return data
 
     def fill(self):
-        """Sends until the other side takes no more for a moment; returns how much that was."""
+        """Sends until the other side accepts no more for a moment; returns how many bytes it accepted."""
         self.socket.setblocking(False)
         sent, block = 0, b"x" * 65536
         while select.select([], [self.socket], [], 0.3)[1]:
@@ -211,13 +211,13 @@ class Client:
 
 
 def free_port():
-    """For a program that does not let the system choose: nobody listens on it now."""
+    """For a program that cannot let the system choose a port: a free one."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
 
 
 def until(condition):
-    """Waits for a condition that the test has no other means to learn of."""
+    """Polls for a condition that is not reported to the test in another way."""
     end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, "it never came true"
@@ -241,14 +241,14 @@ class ServerTest(unittest.TestCase):
         return client
 
     def assert_idle(self, server, seconds=0.3):
-        """Over a while in which nothing happens the server uses no processor."""
+        """While nothing happens, the server uses no processor time."""
         before = server.cpu()
         select.select([], [], [], seconds)
         self.assertLess(server.cpu() - before, seconds / 3)
 
 
 class CommandLine(ServerTest):
-    """What both servers have in common; run by each."""
+    """What the servers have in common; each runs these."""
 
     def test_help(self):
         code, out, err = run("--help")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""What every echo server does, whatever it is built like: a mixin for the tests of each."""
+"""What every echo server does, however it is built: a mixin for the tests of each."""
 
 import random
 import socket
@@ -9,7 +9,7 @@ import driver
 
 
 class EchoBehaviour:
-    DESCRIPTORS = 1  # that the program has for each client
+    DESCRIPTORS = 1  # open descriptors for each client
 
     def serves(self, client):
         client.send(b"ping" * 100)
@@ -82,7 +82,7 @@ class EchoBehaviour:
             self.serves(other)
             other.close()
         stop.set()
-        self.assertEqual(server.end(), (self.END, ""))  # in the middle of it
+        self.assertEqual(server.end(), (self.END, ""))  # while it is echoing
         flood.close()
         for thread in threads:
             thread.join()

@@ -2,8 +2,8 @@
 
 // Preloaded into a server: makes its calls fail, as the environment says.
 //
-//   ACCEPT_FAILS=ERRNO,COUNT   the first COUNT calls of accept(2) for which a connection waits fail
-//                              with ERRNO, and the connection waits on
+//   ACCEPT_FAILS=ERRNO,COUNT   the first COUNT calls of accept(2) with a pending connection fail
+//                              with ERRNO, and the connection stays pending
 //   NEW_FAILS=N,COUNT          of the calls of operator new after the first accept(2), COUNT fail from
 //                              the N-th on, each with a word on stderr: "faults: out of memory"
 

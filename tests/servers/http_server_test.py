@@ -39,7 +39,7 @@ class Http(driver.CommandLine):
         self.assertEqual(Response(client).body, HELLO)
 
     def ask(self, server, request):
-        """The status of the answer to one request, and whether the connection ends with it."""
+        """The status of the response to one request, and whether the connection ends after it."""
         client = self.connect(server)
         client.send(request)
         answer = Response(client)

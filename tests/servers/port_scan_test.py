@@ -43,7 +43,7 @@ class PortScan(unittest.TestCase):
         self.assertEqual(self.scan(2, 1), (0, [], ""))
 
     def test_a_socket_that_is_connected_to_itself_is_no_open_port(self):
-        """Among as many ports as the system gives to connecting sockets, some such are to be expected."""
+        """Scans ephemeral ports, where self-connections are to be expected."""
         if not driver.ON_LINUX:
             self.skipTest("what is open is read from Linux's /proc")
 

@@ -52,7 +52,7 @@ def command_to(address):
 
 
 class ThroughTheProxy(EchoBehaviour, driver.CommandLine):
-    """An echo server behind it behaves as one without it."""
+    """An echo server behind the proxy behaves like one without it."""
 
     DESCRIPTORS = 2
 

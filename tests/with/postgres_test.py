@@ -15,7 +15,8 @@ import unittest
 import peers
 
 BIN = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1:] or [os.path.dirname(shutil.which("postgres") or "")]
-AS_USER = ["setpriv", "--pdeathsig=KILL", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+AS_USER = ["setpriv", "--pdeathsig=KILL", "--reuid=postgres", "--regid=postgres",
+        "--clear-groups"] if os.geteuid() == 0 else []
 
 
 class Postgres(unittest.TestCase):
@@ -24,16 +25,20 @@ class Postgres(unittest.TestCase):
         cls.folder = tempfile.mkdtemp()  # PostgreSQL does not run as root
         if AS_USER:
             shutil.chown(cls.folder, "postgres", "postgres")
-        subprocess.run([*AS_USER, f"{BIN[0]}/initdb", "-D", f"{cls.folder}/data", "-U", "postgres", "-A", "trust", "-N"],
+        subprocess.run([*AS_USER, f"{BIN[0]}/initdb", "-D", f"{cls.folder}/data", "-U", "postgres", "-A",
+                "trust", "-N"],
                        check=True, capture_output=True, timeout=peers.PATIENCE, cwd=cls.folder)
         cls.port = peers.free_port()
         cls.start_server()
 
     @classmethod
     def start_server(cls, connections=20):
-        cls.server = peers.server(cls.port, *AS_USER, f"{BIN[0]}/postgres", "-D", f"{cls.folder}/data", "-p", cls.port,
-                                  "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={cls.folder}",
-                                  "-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", f"max_connections={connections}",
+        cls.server = peers.server(cls.port, *AS_USER, f"{BIN[0]}/postgres", "-D", f"{cls.folder}/data",
+                "-p", cls.port,
+                                  "-c", "listen_addresses=127.0.0.1", "-c",
+                                  f"unix_socket_directories={cls.folder}",
+                                  "-c", "fsync=off", "-c", "shared_buffers=16MB", "-c",
+                                  f"max_connections={connections}",
                                   cwd=cls.folder)
 
     @classmethod
@@ -46,8 +51,11 @@ class Postgres(unittest.TestCase):
         cls.stop_server()
         shutil.rmtree(cls.folder)
 
+    def where(self):
+        return f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
+
     def start(self, conninfo="", **more):
-        self.client = peers.program(f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres {conninfo}", **more)
+        self.client = peers.program(f"{self.where()} {conninfo}", **more)
         self.addCleanup(self.client.close)
         self.addCleanup(self.client.end, 9)
         return self.client
@@ -93,7 +101,7 @@ class Postgres(unittest.TestCase):
     def test_notifications(self):
         client = self.connect()
         self.assertEqual(self.query("listen news"), "LISTEN")
-        with peers.program(f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres") as other:
+        with peers.program(self.where()) as other:
             other.say("".join(f"notify news, '{n}'\n" for n in range(50)))
             for n in range(50):
                 self.assertEqual(client.line(), f"notified: news {n}")
@@ -106,8 +114,9 @@ class Postgres(unittest.TestCase):
         client = self.connect()
         pid = int(self.query("select pg_backend_pid()"))
         client.say("select pg_sleep(100)\n")
-        with peers.program(f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres") as other:
-            sleeping = "select count(*) from pg_stat_activity where query = 'select pg_sleep(100)' and state = 'active'\n"
+        with peers.program(self.where()) as other:
+            sleeping = ("select count(*) from pg_stat_activity "
+                        "where query = 'select pg_sleep(100)' and state = 'active'\n")
             peers.eventually(lambda: other.say(sleeping) or other.line() == "1", "it sleeps")
         os.kill(pid, signal.SIGTERM)
         client.expect("lost: ")
@@ -133,7 +142,7 @@ class Postgres(unittest.TestCase):
     def test_too_many_connections(self):
         self.stop_server()
         self.start_server(connections=4)  # three of them for superusers
-        others = [peers.program(f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres") for _ in range(4)]
+        others = [peers.program(self.where()) for _ in range(4)]
         for other in others:
             other.expect("connected")
         client = self.start()
@@ -149,7 +158,7 @@ class Postgres(unittest.TestCase):
     def test_out_of_descriptors(self):
         client = self.connect()
         pid = int(self.query("select pg_backend_pid()"))
-        resource.prlimit(client.pid, resource.RLIMIT_NOFILE, (4, 100))  # the standard streams and the selector's own
+        resource.prlimit(client.pid, resource.RLIMIT_NOFILE, (4, 100))  # three and the selector's own
         os.kill(pid, signal.SIGTERM)
         client.expect("lost: ")
         self.assertIn("Too many open files", client.expect("lost: "))

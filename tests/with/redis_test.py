@@ -22,7 +22,8 @@ class Redis(unittest.TestCase):
         self.addCleanup(self.stop_server)
 
     def start_server(self):
-        self.server = peers.server(self.port, "redis-server", "--port", self.port, "--bind", "127.0.0.1", "--dir", self.folder,
+        self.server = peers.server(self.port, "redis-server", "--port", self.port, "--bind", "127.0.0.1",
+                "--dir", self.folder,
                                    "--save", "", "--appendonly", "no")
 
     def stop_server(self, how=signal.SIGTERM):
@@ -103,7 +104,8 @@ class Redis(unittest.TestCase):
         with socket.create_server(("127.0.0.1", 0)) as fake:
             fake.settimeout(peers.PATIENCE)
             client = self.start(fake.getsockname()[1], connected=False)
-            for answer, what in ((b"$100\r\nabc", "Server closed"), (b"no protocol\r\n", "Protocol error"), (None, "reset by peer")):
+            for answer, what in ((b"$100\r\nabc", "Server closed"), (b"no protocol\r\n", "Protocol error"),
+                    (None, "reset by peer")):
                 connection = fake.accept()[0]
                 client.expect("connected")
                 client.say("get a\n")
@@ -119,7 +121,7 @@ class Redis(unittest.TestCase):
     def test_out_of_descriptors(self):
         client, other = self.start(), self.start()
         number = self.ask(client, "client id")
-        resource.prlimit(client.pid, resource.RLIMIT_NOFILE, (4, 100))  # the standard streams and the selector's own
+        resource.prlimit(client.pid, resource.RLIMIT_NOFILE, (4, 100))  # three and the selector's own
         self.assertEqual(self.ask(other, f"client kill id {number}"), "1")
         client.expect("lost: ")
         self.assertIn("Too many open files", client.expect("lost: "))

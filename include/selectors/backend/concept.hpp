@@ -19,32 +19,37 @@ namespace SELECTORS_NAMESPACE {
 /// selector calls it from one thread at a time. A default-constructed or moved-from backend is closed.
 ///
 ///   name               what users call it
-///   wait_call          the system call behind `wait`, for its errors
-///   supports(m, x)     whether it has trigger mode m, exclusive if x
+///   wait_call          the system call behind `wait`, named in its errors
+///   supports(m, x)     whether it supports trigger mode m, exclusive if x
 ///   disarms_oneshot    whether the kernel silences a one-shot that it reports; else the selector removes it
-///   refuses_closed     whether `add` refuses what is not open; else the selector asks `is_open` before
+///   refuses_closed     whether `add` fails for a closed descriptor; else the selector calls `is_open` first
 ///   is_open(h)         whether h is an open descriptor
-///   open, close        the kernel object, where there is one
-///   reopen             a new one that watches nothing, on the same number if it can; or fails, keeping the old
+///   open, close        opens and closes the kernel object, if the backend has one
+///   reopen             replaces it by a new one that watches nothing, on the same number if possible; on
+///                      failure keeps the old one
 ///   native_handle      its descriptor, or the invalid handle
-///   reserve(n, u, h)   room for n registrations and n entries, of which the first u are kept, and for handle h
-///   add(r)             watches r.handle for r.interest; sets r.attached or, for such a file, r.always_ready, neither
-///                      of which is set
-///   modify(r, was)     takes r.interest instead of `was`, and arms it again; or clears r.attached and sets
-///                      r.always_ready. On failure all is as before, or r.attached is false: the kernel took
-///                      back neither
+///   reserve(n, u, h)   makes room for n registrations, for n entries of which the first u are kept, and for
+///                      handle h
+///   add(r)             watches r.handle for r.interest and sets r.attached; for a file that is always ready
+///                      and that the kernel does not watch, sets r.always_ready. Neither is set before
+///   modify(r, was)     replaces the interest `was` by r.interest and re-arms; or clears r.attached and sets
+///                      r.always_ready. On failure nothing has changed, or r.attached is false: neither
+///                      interest could be restored
 ///   remove(r)          clears r.attached; false if the kernel cannot confirm that it has forgotten the token
-///   wait(t)            fills the entries, each with a bit at least, and returns their number, or -1 and errno, which
-///                      on Windows may be a code of Winsock. Not 0 before t has passed;
-///                      std::chrono::nanoseconds::max() never does
-///   set_entry(i, r, e)       makes entry i: registration r with the bits e
-///   entries            what the last wait found, of which `token` says whose it is, `events` what it is, and
-///   bits(entry)        the same as far as it is read, priority and write alone; more than these if there is more
+///   wait(t)            waits up to t and fills the entries, each with at least one bit. Returns their
+///                      number, 0 only after t has elapsed, or -1 with errno (Windows: or Winsock's code).
+///                      std::chrono::nanoseconds::max() is no timeout
+///   set_entry(i, r, e) makes entry i: registration r with the bits e
+///   entries            the entries of the last wait
+///   token(entry)       its registration
+///   events(entry)      its translated bits
+///   bits(entry)        a cheap form: equal to `events` if only read, priority and write are set, otherwise
+///                      with at least one further bit
 ///
-/// It may also have `requestable`, an event_mask: the events that can be requested of it, if these are not
-/// read, write and priority; others are refused with errc::invalid_events. `has_native_handle`, a bool:
+/// Optional members: `requestable`, an event_mask of the events that can be requested of it; without it these
+/// are read, write and priority. Others are refused with errc::invalid_events. `has_native_handle`, a bool:
 /// whether native_handle is a descriptor that others can watch; without it a selector over the backend has no
-/// native_handle(). And `count(what)`, noexcept, which is called for each `statistic`.
+/// native_handle(). `count(what)`, noexcept, is called for each `statistic`.
 // clang-format off
 template <class Backend>
 concept selector_backend =
@@ -74,7 +79,7 @@ concept selector_backend =
     };
 // clang-format on
 
-/// Whether a backend has a trigger mode, exclusive or not: for generic code to ask.
+/// Whether a backend supports a trigger mode, exclusive or not, for generic code.
 template <class Backend, trigger Mode, bool Exclusive = false>
 concept supports = selector_backend<Backend> && (Mode != trigger::oneshot || !Exclusive) &&
                    Backend::supports(Mode, Exclusive);
@@ -98,7 +103,7 @@ constexpr event_mask requestable_of() noexcept {
   return event::read | event::write | event::priority;
 }
 
-// Whether a selector over it is a descriptor that others can watch: only if the backend says so.
+// Whether the native handle can be watched by others: only if the backend says so.
 template <class Backend>
 constexpr bool has_native_handle_of() noexcept {
   if constexpr (requires { Backend::has_native_handle; }) return Backend::has_native_handle;
@@ -109,7 +114,7 @@ inline constexpr bool has_native_handle_v = detail::has_native_handle_of<Backend
 
 }  // namespace detail
 
-/// The events that can be requested of a backend, for generic code to ask.
+/// The events that can be requested of a backend, for generic code.
 template <selector_backend Backend>
 inline constexpr event_mask requestable_events = detail::requestable_of<Backend>();
 

@@ -44,7 +44,7 @@ class epoll_backend {
   static bool is_open(native_handle_type handle) noexcept { return detail::is_open_descriptor(handle); }
 
   failure open() noexcept {
-    // epoll_wait(2) takes no empty buffer, and a selector with nothing registered still waits.
+    // epoll_wait(2) refuses an empty buffer, and a selector with nothing registered must still wait.
     if (!entries_.reserve(1, 0)) return failure::memory();
     if (const failure failed = process_.set()) return failed;
     detail::owned_descriptor fresh;
@@ -69,7 +69,7 @@ class epoll_backend {
     return {};
   }
 
-  // As `reopen` in the process of the selector, but the old objects are closed first; fails without any.
+  // Like `reopen` in the process that opened it, but closes the old objects first. On failure there are none.
   failure replace() noexcept {
     front_.remove(main_.descriptor.get());
     restart({});
@@ -86,7 +86,7 @@ class epoll_backend {
   }
 
   failure reserve(std::size_t count, std::size_t used, native_handle_type handle) noexcept {
-    // The kernel takes no buffer of more bytes than an int counts (EP_MAX_EVENTS).
+    // The kernel refuses a buffer whose size in bytes does not fit into an int (EP_MAX_EVENTS).
     const bool fits = count <= (std::numeric_limits<int>::max)() / sizeof(entry) / 2 &&
                       entries_.reserve(count, used) && main_.leaked.reserve(handle) &&
                       old_.leaked.reserve(handle) && young_.leaked.reserve(handle);
@@ -96,35 +96,38 @@ class epoll_backend {
   failure add(registration& r) noexcept {
     detail::epoll_object& object = object_for(r);
     int error = control(object, EPOLL_CTL_ADD, r);
-    if (error == EEXIST) {  // the number's leaked registration: the same file is back on it
+    if (error == EEXIST) {  // a leaked registration: the same file is on this number again
       control(object, EPOLL_CTL_DEL, r);
       error = control(object, EPOLL_CTL_ADD, r);
     }
     if (error == 0) {
       object.attach(r);
-      // Two registrations of this one in one object could not be told apart.
+      // Two kernel registrations of one token in one object cannot be told apart.
       if (r.aliased && r.leaked) wants_isolation_ = true;
       return {};
     }
     r.attached = false;
-    // A file that is always ready, as poll(2) says: epoll_ctl(2). A sandbox may answer so for any other.
-    r.always_ready = error == EPERM && detail::is_always_ready_file(r.handle);
-    return r.always_ready ? failure() : failure::system("epoll_ctl", error);
+    // EPERM, epoll_ctl(2): a file that is always ready. But a sandbox may answer EPERM for any file.
+    failure refused = failure::system("epoll_ctl", error);
+    if (error == EPERM) refused = detail::refusal_unless_always_ready(r.handle, refused);
+    r.always_ready = !refused;
+    return refused;
   }
 
-  // ENOENT: the number means another file by now. What the kernel may have kept of the old one is leaked.
+  // The number means another file by now if the kernel does not know it (ENOENT), or if the new file is
+  // always ready. The old file's registration, if the kernel kept it, is leaked.
   failure modify(registration& r, const any_interest& was) noexcept {
     if (r.interest.exclusive || was.exclusive) [[unlikely]]
       return modify_exclusive(r, was);
     const int error = control(object_of(r), EPOLL_CTL_MOD, r);
     if (error == 0) [[likely]]
       return {};
-    return error == ENOENT ? follow(r) : failure::system("epoll_ctl", error);
+    return is_another_file(error, r) ? follow(r) : failure::system("epoll_ctl", error);
   }
   failure rewatch(registration& r, const any_interest& was) noexcept { return modify(r, was); }
 
-  // EBADF and ENOENT: the descriptor was closed, and the kernel may or may not still watch what a duplicate
-  // keeps open. Of an aliased registration it may have removed the other one.
+  // EBADF and ENOENT: the descriptor was closed, and the kernel still watches the file if a duplicate keeps
+  // it open. If the registration is aliased, the kernel may have removed the other one of the same number.
   bool remove(registration& r) noexcept {
     detail::epoll_object& object = object_of(r);
     const bool is_removed = control(object, EPOLL_CTL_DEL, r) == 0 && !r.aliased;
@@ -172,36 +175,37 @@ class epoll_backend {
 
   // ---- leaks ----------------------------------------------------------------------------------------------
   //
-  // As long as no ghost was reported, there is the main object alone. A ghost that is level-triggered would
-  // end every wait, so the first one makes the main object the old one, and a young one is made for new
-  // registrations; a fresh main object watches both, edge-triggered. So ghosts wake nobody unless something
-  // new happens, at the cost of one more system call for each object that has something to report. As soon as
-  // the young object has more leaks than half of its keys, and 8, its keys move into the old one, and a fresh
-  // one takes its place: each leak pays for two keys, and each key moves once.
+  // Until a ghost is reported there is only the main object. A level-triggered ghost would end every wait, so
+  // after the first one the main object becomes the old one, a young one is made for new registrations, and a
+  // fresh main object watches both, edge-triggered. Then a ghost wakes nobody unless something new happens to
+  // its file; the cost is one more system call for each inner object that has something to report. When the
+  // leaks in the young object exceed half of its keys by more than 8, its keys move into the old one and a
+  // fresh one takes its place: each leak pays for at most two keys, and each key moves once.
   //
-  // The old object is never nested again: epoll_ctl(2) walks through all that is in a nested object.
+  // The old object is never nested deeper: epoll_ctl(2) walks through everything in a nested object.
   //
   // An entry is believed only if its object is that of the registration. A number that leaked in an object
   // and is registered there again is aliased: the kernel could take one for the other.
 
   bool may_have_leaks() const noexcept { return main_.leaks != 0 || old_; }
-  // Whether what a wait finds has to be looked through.
+  // Whether the entries of a wait must be passed to drop_leaked.
   bool has_leaks() const noexcept { return old_ || main_.aliased != 0 || wants_isolation_; }
   bool wants_isolation() const noexcept { return wants_isolation_; }
-  // By then slow waits or ghosts have cost as much as it costs to register all anew, or half of all leaked.
+  // By then the slow waits or the ghosts have cost as much as registering everything again would, or the
+  // leaks are half as many as the registrations.
   bool wants_full_heal() const noexcept {
     const std::size_t all = watched() + 64;
     return slow_waits_ > all || ghosts_ / 8 > all || old_.leaks > all / 2;
   }
 
-  // Looks through the first `found` entries: drops ghosts, adds what the old and the young object found, and
-  // makes one entry of two of an aliased registration. Returns how many are left; calls `on_stale` for each
-  // of the others.
+  // Scans the first `found` entries: drops ghosts, adds the entries of the old and the young object, and
+  // merges the two entries of an aliased registration. Returns how many are left, and calls `on_stale` for
+  // each of the others.
   template <class Callback>
   int drop_leaked(int found, Callback on_stale) noexcept;
 
-  // False: it is cheaper, or there is no other way, to register all anew. `for_each(visit)` calls
-  // `visit(registration, is_armed)` for all.
+  // Returns false if registering everything again is cheaper, or the only way. `for_each(visit)` calls
+  // `visit(registration, is_armed)` for every registration.
   template <class ForEach>
   bool isolate_leaks(ForEach for_each) noexcept;
 
@@ -215,7 +219,7 @@ class epoll_backend {
   //   edge         EPOLLET
   //   one-shot     EPOLLONESHOT
   //   exclusive    EPOLLEXCLUSIVE
-  //   nothing      not watched at all: EPOLLERR and EPOLLHUP come unasked
+  //   nothing      not watched at all: EPOLLERR and EPOLLHUP are reported unrequested
   //
   static std::uint32_t to_kernel(const any_interest& what) noexcept {
     std::uint32_t bits = detail::mask_bits::of(what.events) & detail::read_write_priority;
@@ -231,7 +235,7 @@ class epoll_backend {
   SELECTORS_NOINLINE failure modify_exclusive(registration& r, const any_interest& was) noexcept {
     detail::epoll_object& object = object_of(r);
     int error = control(object, EPOLL_CTL_DEL, r);
-    if (error == ENOENT) return follow(r);
+    if (is_another_file(error, r)) return follow(r);
     if (error != 0) return failure::system("epoll_ctl", error);
     error = control(object, EPOLL_CTL_ADD, r);
     if (error == 0) return {};
@@ -240,6 +244,10 @@ class epoll_backend {
     return failure::system("epoll_ctl", error);
   }
 
+  static bool is_another_file(int error, const registration& r) noexcept {
+    return error == ENOENT || (error == EPERM && !detail::refusal_unless_always_ready(
+                                                     r.handle, failure::system("epoll_ctl", EPERM)));
+  }
   SELECTORS_COLD failure follow(registration& r) noexcept {
     detail::epoll_object& object = object_of(r);
     object.detach(r);
@@ -252,7 +260,7 @@ class epoll_backend {
   detail::epoll_object& object_of(const registration& r) noexcept {
     return r.slot == main_.id ? main_ : r.slot == young_.id ? young_ : old_;
   }
-  // For a new registration: where its number did not leak, if there is a choice.
+  // For a new registration: an object in which its number did not leak, if there is one.
   detail::epoll_object& object_for(const registration& r) noexcept {
     if (!old_) [[likely]]
       return main_;
@@ -296,18 +304,18 @@ class epoll_backend {
 
   int room() const noexcept { return static_cast<int>(entries_.capacity()); }
 
-  // What the main object has as tokens of the others.
+  // The tokens of the old and the young object in the main one.
   static inline constinit registration old_token, young_token;
 
   detail::epoll_object main_;
   detail::buffer<entry> entries_;
   detail::epoll_object old_, young_;  // both or neither; then the main object watches nothing else
   detail::epoll_front front_;
-  detail::process_stamp process_;  // whose objects these are
+  detail::process_stamp process_;  // the process that made them
   std::uint32_t last_id_ = 0;
   bool wants_isolation_ = false;
-  std::size_t slow_waits_ = 0;  // in which there was something to look through, since all were registered
-  std::size_t ghosts_ = 0;      // that were reported since
+  std::size_t slow_waits_ = 0;  // waits that needed a scan, since the last full heal
+  std::size_t ghosts_ = 0;      // ghosts reported since then
 };
 
 template <class Callback>
@@ -329,8 +337,8 @@ SELECTORS_COLD int epoll_backend::drop_leaked(int found, Callback on_stale) noex
   return static_cast<int>(kept);
 }
 
-// Of the entries from `first` to `last`, found in `object`, those that are to be believed, moved to `first`;
-// returns where they end.
+// Keeps those of the entries from `first` to `last`, found in `object`, that are not ghosts, and moves them
+// to `first`. Returns where they end.
 template <class Callback>
 std::size_t epoll_backend::filter(std::size_t first, std::size_t last, const detail::epoll_object& object,
                                   Callback on_stale) noexcept {
@@ -356,8 +364,9 @@ inline bool epoll_backend::merge_aliased(const entry& e, std::size_t kept) noexc
   return true;
 }
 
-// Behind the entries that are kept already. What lives there may be level-triggered: as long as any of it is
-// ready, the next wait looks again.
+// Adds the entries of an inner object behind those that are kept already. Its registrations may be
+// level-triggered: while any is ready, the object is re-armed in the main one, so that the next wait scans it
+// again.
 template <class Callback>
 std::size_t epoll_backend::scan(const detail::epoll_object& object, registration& its_token,
                                 std::size_t first, Callback on_stale) noexcept {
@@ -371,7 +380,7 @@ std::size_t epoll_backend::scan(const detail::epoll_object& object, registration
 
 template <class ForEach>
 SELECTORS_COLD bool epoll_backend::isolate_leaks(ForEach for_each) noexcept {
-  constexpr std::size_t few = 32;  // of so many it costs little to register them all anew
+  constexpr std::size_t few = 32;  // registering so few again costs about as much as isolating
   if (watched() <= few || wants_full_heal()) return false;
   if (!old_ && !part_with_old()) return false;
   return renew_young(for_each);
@@ -388,8 +397,8 @@ inline bool epoll_backend::part_with_old() noexcept {
   return true;
 }
 
-// Its keys move into the old object, but for those that would be aliased there; so do the old object's
-// aliased keys into the fresh young one.
+// Moves the keys of the young object into the old one, except those that would be aliased there, and the
+// aliased keys of the old object into a fresh young one.
 template <class ForEach>
 bool epoll_backend::renew_young(ForEach for_each) noexcept {
   detail::epoll_object fresh;

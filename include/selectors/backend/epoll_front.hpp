@@ -21,8 +21,8 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-// A close-on-exec epoll(7) object. epoll_create1(2) is Linux 2.6.27's; a sandbox may know the older call
-// alone.
+// Makes a close-on-exec epoll(7) object. epoll_create1(2) is from Linux 2.6.27; a sandbox may allow only the
+// older call.
 inline failure make_epoll(owned_descriptor& made) noexcept {
   int fresh = ::epoll_create1(EPOLL_CLOEXEC);
   if (fresh < 0 && is_forbidden_call(errno)) {
@@ -63,9 +63,9 @@ inline void copy_busy_polling(int from, int to) noexcept {
   errno = kept;
 }
 
-// The object that others watch when a selector is nested in another loop: an epoll(7) object in front of the
-// one that the selector waits for, so that this one can be replaced. It is readable when that is, and when
-// the selector says that it has work of its own, by a descriptor that is always readable.
+// The object that others watch when a selector is nested in another loop: an epoll(7) object that watches the
+// selector's own, so that the selector's own can be replaced. It is readable when that one is, and, by means
+// of a descriptor that is always readable, when the selector has work of its own.
 class epoll_front {
  public:
   explicit operator bool() const noexcept { return static_cast<bool>(front_); }
@@ -81,7 +81,7 @@ class epoll_front {
     return {};
   }
 
-  // In a child the object is its parent's: it gets its own, on the same number if it can.
+  // In a child, where the object is shared with the parent: makes a new one, on the same number if possible.
   failure remake(int inner) noexcept {
     epoll_front fresh;
     if (const failure failed = fresh.make(inner)) return failed;
@@ -92,7 +92,7 @@ class epoll_front {
     return {};
   }
 
-  // Watches `fresh` from now on. On failure it watches what it did.
+  // Watches `fresh` instead of `inner`. On failure nothing has changed.
   failure exchange(int inner, int fresh) noexcept {
     if (const failure failed = add(fresh)) return failed;
     remove(inner);
@@ -102,7 +102,7 @@ class epoll_front {
     const int error = front_ ? nest_epoll(EPOLL_CTL_ADD, get(), inner, 0, nullptr) : 0;
     return error == 0 ? failure() : failure::system("epoll_ctl", error);
   }
-  // Before it is closed: a child process may have it open, and then closing it removes nothing.
+  // Call it before `inner` is closed: if a child process holds a duplicate, closing does not remove it.
   void remove(int inner) noexcept {
     if (front_) (void)nest_epoll(EPOLL_CTL_DEL, get(), inner, 0, nullptr);
   }
@@ -126,7 +126,8 @@ class epoll_front {
   }
 
  private:
-  // An eventfd(2) that nobody resets; where that is refused, a pipe(2) at its end.
+  // An eventfd(2) that is never read; where a sandbox refuses that, the reading end of a pipe(2) without
+  // writer.
   failure make_readable() noexcept {
     int fresh = ::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fresh < 0) {

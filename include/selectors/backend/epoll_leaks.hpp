@@ -43,12 +43,13 @@ class number_set {
 };
 
 // One epoll(7) object and what may have leaked in it: registrations whose descriptor was closed before they
-// were removed. If a duplicate keeps the file open the object still watches it, and nothing removes it.
+// were removed. If a duplicate keeps the file open, the object still watches it, and there is no call that
+// removes it.
 struct epoll_object {
   owned_descriptor descriptor;
-  std::uint32_t id = 0;     // of this object alone: its registrations have it in their slot
+  std::uint32_t id = 0;     // unique; the slot of its registrations
   std::size_t watched = 0;  // registrations that are not leaked
-  std::size_t aliased = 0;  // of those: their number leaked here before
+  std::size_t aliased = 0;  // those of them whose number leaked here before
   std::size_t leaks = 0;    // registrations that may be leaked
   number_set leaked;        // their numbers
 
@@ -71,7 +72,7 @@ struct epoll_object {
     ++leaks;
   }
 
-  // Goes on with a fresh object, in which nothing is watched or leaked; or with none.
+  // Continues with a fresh object, in which nothing is watched or leaked; or with none.
   void restart(owned_descriptor&& fresh, std::uint32_t fresh_id) noexcept {
     descriptor.close();
     descriptor = std::move(fresh);

@@ -18,7 +18,7 @@
 #include <cstdint>
 #include <limits>
 
-// A wait of epoll(7) for a time, in nanoseconds where the kernel has them.
+// epoll_wait(2) with a timeout, in nanoseconds where the kernel supports that.
 namespace SELECTORS_NAMESPACE::detail {
 
 #if defined(SYS_epoll_pwait2)
@@ -27,7 +27,7 @@ inline constexpr long epoll_pwait2_number = SYS_epoll_pwait2;
 inline constexpr long epoll_pwait2_number = 441;  // on every architecture whose headers may lack it
 #endif
 
-// epoll_pwait2(2) is Linux 5.11's: old kernels answer ENOSYS, sandboxes one of the others.
+// epoll_pwait2(2) is from Linux 5.11: old kernels answer ENOSYS, sandboxes EPERM and the like.
 inline constinit relaxed_atomic<bool> has_epoll_pwait2{SELECTORS_USES_EPOLL_PWAIT2 != 0};
 
 inline int epoll_wait_for_milliseconds(int epoll, epoll_event* found, int room, std::int64_t left) noexcept {
@@ -42,7 +42,8 @@ inline int epoll_wait_for_milliseconds(int epoll, epoll_event* found, int room, 
 
 SELECTORS_COLD inline int epoll_wait_for(int epoll, epoll_event* found, int room,
                                          std::chrono::nanoseconds timeout) noexcept {
-  // Not every C library declares it. Its time is 64 bits wide everywhere.
+  // Called by number, since not every C library declares it. The fields of its timespec have 64 bits
+  // everywhere.
   if (has_epoll_pwait2) {
     struct {
       std::int64_t seconds;

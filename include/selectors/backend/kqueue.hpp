@@ -46,11 +46,11 @@ namespace SELECTORS_NAMESPACE {
 /// it fails with kevent(2)'s EINVAL.
 ///
 /// `native_handle` is the queue itself, which can be watched by poll(2), select(2) and another queue: it is
-/// readable while one of the filters, or the selector itself, has something to report. For the latter it needs
-/// EVFILT_USER, which NetBSD has since 10; without it, and under libkqueue, whoever watches the queue is not
-/// woken for what the selector reports of its own accord. What select(2) watches beside the queue never wakes
-/// them. `reopen` keeps the queue, except in a child process, where the selector gets its own, on the same
-/// number if that is free.
+/// readable while one of the filters, or the selector itself, has something to report. For the latter it
+/// needs EVFILT_USER, which NetBSD has since 10; without it, and under libkqueue, work of the selector's own
+/// does not wake a watcher of the queue. Descriptors that select(2) watches beside the queue never do.
+/// `reopen` keeps the queue, except in a child process, where the selector gets its own, on the same number
+/// if that is free.
 class kqueue_backend : public detail::ready_list {
  public:
   static constexpr std::string_view name = "kqueue";
@@ -82,7 +82,8 @@ class kqueue_backend : public detail::ready_list {
   native_handle_type native_handle() const noexcept { return kqueue_.get(); }
 
   // Takes all that is attached from the queue, which stays the one that others watch; `attached` is as it was
-  // afterwards. Returns false if a fresh queue is needed: this one is not ours any more, or cannot be emptied.
+  // afterwards. Returns false if a fresh queue is needed: this one is not ours any more, or cannot be
+  // emptied.
   template <class ForEach>
   bool remove_all(ForEach for_each) noexcept {
     if (!SELECTORS_HAS_KERNEL_KQUEUE || !kqueue_.is_own()) return false;
@@ -110,7 +111,7 @@ class kqueue_backend : public detail::ready_list {
     // descriptors that are watched aside are rare.
     if (handle <= highest_prepared && !aside_.has_room(handle) && is_open(handle))
       if (const failure failed = aside_.reserve(handle, native_handle())) return failed;
-    const bool fits = count <= slot::most_entries && events_.reserve(count * filters_a_handle + 1, 0) &&
+    const bool fits = count <= slot::max_entries && events_.reserve(count * filters_a_handle + 1, 0) &&
                       ready_.reserve(count, used) &&
                       (!SELECTORS_KQUEUE_MISSES_LISTEN || listeners_.reserve(count));
     return fits ? failure() : failure::memory();
@@ -139,14 +140,14 @@ class kqueue_backend : public detail::ready_list {
     if (!SELECTORS_HAS_KERNEL_KQUEUE) forget(r);
     watch_for(changes, wanted, r.interest);
     changes.submit(native_handle());
-    const failure refused = settle(r, changes, changes.added());
+    const failure refused = finish_change(r, changes, changes.added());
     if (!refused) {
       if (SELECTORS_KQUEUE_MISSES_LISTEN && slot::is_socket(r)) listeners_.note(r);
       return {};
     }
     if (changes.added() == 0 && is_unsupported(changes.error()) && S_ISCHR(about.st_mode))
       return take_device(r, refused);
-    take_back(r, changes.added());
+    remove_filters(r, changes.added());
     return refused;
   }
 
@@ -163,7 +164,7 @@ class kqueue_backend : public detail::ready_list {
     changes.submit(native_handle());
     if (SELECTORS_HAS_KERNEL_KQUEUE && changes.have_lost()) return add_instead(r, was);
     const event_bits now = (watched & ~changes.removed()) | changes.added();
-    const failure refused = settle(r, changes, now);
+    const failure refused = finish_change(r, changes, now);
     if (!refused) {
       if (wanted != 0) return {};
       r.attached = false;  // not a socket, and `priority` alone: no filter reports that
@@ -265,7 +266,7 @@ class kqueue_backend : public detail::ready_list {
 
   // After `changes`: succeeds if r is watched by all of `filters`, if those that the kernel refused are not
   // needed, or if select(2) can watch it instead. Otherwise returns why the kernel refused.
-  failure settle(registration& r, const detail::kqueue_changes& changes, event_bits filters) noexcept {
+  failure finish_change(registration& r, const detail::kqueue_changes& changes, event_bits filters) noexcept {
     const int error = changes.error();
     if (error != 0) {
       if (!slot::is_pipe(r)) return failure::system("kevent", error);
@@ -296,7 +297,7 @@ class kqueue_backend : public detail::ready_list {
 
   failure put_aside(registration& r, event_bits watched, bool for_end) noexcept {
     if (const failure failed = aside_.reserve(r.handle, native_handle())) return failed;
-    take_back(r, watched);
+    remove_filters(r, watched);
     slot::set_watched(r, 0);
     r.slot |= slot::is_aside;
     aside_.add(r, for_end);
@@ -317,7 +318,7 @@ class kqueue_backend : public detail::ready_list {
     return put_aside(r, 0, false);
   }
 
-  void take_back(registration& r, event_bits filters) noexcept {
+  void remove_filters(registration& r, event_bits filters) noexcept {
     detail::kqueue_changes back(r);
     back.remove(filters);
     back.submit(native_handle());
@@ -325,7 +326,7 @@ class kqueue_backend : public detail::ready_list {
 
   // Removes every filter on the number. libkqueue keeps the filters of a closed descriptor, and applies them
   // to the next one with its number.
-  void forget(registration& r) noexcept { take_back(r, detail::kernel_filters); }
+  void forget(registration& r) noexcept { remove_filters(r, detail::kernel_filters); }
 
   void forget_all() noexcept {
     aside_.clear();

@@ -18,7 +18,7 @@
 #include <cstddef>
 #include <limits>
 
-// Whether a queue can have events of the program's own: not in NetBSD before 10, and libkqueue's are not used.
+// Whether a queue has user events: not on NetBSD before 10, and those of libkqueue are not used.
 #if defined(EVFILT_USER) && SELECTORS_HAS_KERNEL_KQUEUE
 #define SELECTORS_KQUEUE_HAS_USER_EVENTS 1
 #else
@@ -83,7 +83,7 @@ class kqueue_changes {
   // cannot remove, that is not certain.
   void submit(native_handle_type kqueue) noexcept {
     if (count_ == 0) return;
-    kernel_event events[most];
+    kernel_event events[max_changes];
     const timespec at_once{};
     bool interrupted = false;
     int result = 0;
@@ -133,7 +133,7 @@ class kqueue_changes {
 
  private:
   using flags = decltype(kernel_event::flags);
-  static constexpr std::size_t most = 6;  // three removed and three added
+  static constexpr std::size_t max_changes = 6;  // three removed and three added
 
   struct change {
     event_bits filter;
@@ -179,7 +179,7 @@ class kqueue_changes {
   registration* who_;
   std::size_t count_ = 0;
   bool is_answered_ = false;
-  change changes_[most] = {};
+  change changes_[max_changes] = {};
 };
 
 }  // namespace SELECTORS_NAMESPACE::detail

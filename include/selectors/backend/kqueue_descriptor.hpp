@@ -31,8 +31,8 @@ namespace SELECTORS_NAMESPACE::detail {
 //
 // A program may close every open number, the queue's too, and reuse it. So each queue is marked by a user
 // event (EVFILT_USER) with an identifier that no other queue has. Where there is no such filter, any queue on
-// the number is taken for this one. The mark is triggered to wake those who watch the queue for what the
-// selector reports of its own accord.
+// the number is taken for this one. The mark is triggered to wake watchers of the queue when the selector has
+// work of its own.
 class kqueue_descriptor {
  public:
   kqueue_descriptor() noexcept = default;
@@ -93,15 +93,15 @@ class kqueue_descriptor {
   bool is_signalled() const noexcept { return is_signalled_; }
 
 #if SELECTORS_KQUEUE_HAS_USER_EVENTS
-  // Readable, and reported again to those who watch edge-triggered and have heard of it.
+  // Makes the queue readable, and wakes edge-triggered watchers again.
   void signal_again() noexcept {
     signal(false);
     signal(true);
   }
-  // Readable or not, beside what the filters report: the mark is triggered, as a level. One system call for a
-  // change. Removing and adding it is the one way to reset it that every kernel knows: macOS does not do so
-  // for EV_CLEAR. With no room for events, kevent(2) stops at the first change that is refused: so a mark that
-  // is not there, since the number is another queue's by now, is not added to that one.
+  // Makes the queue readable whatever its filters report, or not, by triggering the mark, as a level. One
+  // system call if that changes. Only removing and adding the mark resets it on every kernel: macOS does not
+  // for EV_CLEAR. With no room for events, kevent(2) stops at the first change that it refuses; so if the
+  // number names another queue by now, the mark is not added to that one.
   void signal(bool is_ready) noexcept {
     if (is_ready == is_signalled_ || number_ == invalid_handle || !process_.is_current()) return;
     const int kept = errno;

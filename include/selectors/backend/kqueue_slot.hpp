@@ -18,13 +18,13 @@ namespace SELECTORS_NAMESPACE::detail {
 //
 //   bits 0 to 23    what the last wait made of the handle, as the number of its entry
 //   24 to 27        where it is watched, and what it is
-//   28 and 29       EVFILT_READ: not there, as `read_filter`, as `hangup_filter`, or as a `hangup_filter` that
-//                   has reported an end
+//   28 and 29       EVFILT_READ: absent, `read_filter`, `hangup_filter`, or a `hangup_filter` that has
+//                   reported an end
 //   30 and 31       `write_filter`, `priority_filter`
 //
 class kqueue_slot {
  public:
-  static constexpr std::size_t most_entries = std::size_t{1} << 24;
+  static constexpr std::size_t max_entries = std::size_t{1} << 24;
 
   static constexpr std::uint32_t may_listen = std::uint32_t{1} << 24;  // in the list of kqueue_listeners
   static constexpr std::uint32_t is_aside = std::uint32_t{1} << 25;  // watched by select(2), by kqueue_aside
@@ -64,7 +64,7 @@ class kqueue_slot {
   }
 
  private:
-  static constexpr std::uint32_t entry_bits = most_entries - 1;
+  static constexpr std::uint32_t entry_bits = max_entries - 1;
   static constexpr std::uint32_t reads = std::uint32_t{1} << 28;
   static constexpr std::uint32_t awaits_end = std::uint32_t{2} << 28;
   static constexpr std::uint32_t ended = std::uint32_t{3} << 28;

@@ -79,8 +79,8 @@ class core {
   void close() noexcept;
   void clear() noexcept;
 
-  // A new record for `handle`, which nobody finds before the caller has constructed its data and published
-  // it, or withdraws it.
+  // Makes a record for `handle`. No look-up finds it until the caller has constructed its data and called
+  // `publish`; if that fails, the caller calls `withdraw`.
   failure add(native_handle_type handle, const any_interest& what, record*& added) noexcept;
   failure publish(record& r) noexcept;
   void withdraw(record& r) noexcept;
@@ -90,7 +90,8 @@ class core {
   failure remove(lookup which) noexcept;
   failure mark_ready(lookup which, event_mask events) noexcept;
 
-  // The results are valid while `epoch` keeps the value that it has afterwards. `why` tells why it failed.
+  // The results are valid while `epoch()` keeps the value that it has afterwards. `why()` is the reason of a
+  // failure.
   selected select(nanoseconds timeout) noexcept;
   selected select_for(nanoseconds timeout) noexcept;
   failure why() const noexcept { return why_; }
@@ -99,23 +100,23 @@ class core {
   }
   std::uint64_t epoch() const noexcept { return epoch_; }
 
-  // A loop keeps its place in registers, and here: behind the entry that was reached last, or null.
+  // A loop keeps its position in registers, and here: the entry after the one reached last, or null.
   const entry* cursor() const noexcept { return state_.cursor; }
   const entry* end() const noexcept { return state_.cursor == nullptr ? nullptr : state_.end; }
-  // As `select` left it: nothing was reached.
+  // Whether the loop has not reached anything yet.
   bool is_at_first() const noexcept { return state_.cursor == state_.backend.entries(); }
   void set_cursor(const entry* next) noexcept { state_.cursor = next; }
-  // Whether the loop that began at `epoch` is still the one that runs. It is, at another place in memory, if
-  // only the epoch differs because the entries have moved.
+  // Whether the loop that began at `epoch` has not been ended. If the epoch has changed nevertheless, the
+  // entries have moved in memory.
   bool is_running(std::uint64_t epoch) const noexcept {
     return epoch >= loop_epoch_ && state_.cursor != nullptr;
   }
   bool has_next() const noexcept;
   void count_reached() noexcept { count(statistic::reached); }
   void finish_loop() noexcept { state_.cursor = nullptr; }
-  // From the entry at the cursor on.
+  // Continues with the entry at the cursor.
   loop_step<entry> next_slow() noexcept;
-  // Of a loop that remembers another epoch: the entries have moved, or it has ended.
+  // For a loop that remembers an earlier epoch: the entries have moved, or it has ended.
   loop_step<entry> next_after(std::uint64_t epoch) noexcept;
 
   const handle_table& keys() const noexcept { return state_.keys; }
@@ -126,7 +127,7 @@ class core {
   native_handle_type native_handle(failure& why) const noexcept
     requires has_native_handle_v<Backend>;
 
-  // Closed or forked: refused before all else.
+  // The first check of a call: closed or forked.
   failure usable() const noexcept {
     if (is_of_this_process()) [[likely]]
       return {};
@@ -134,14 +135,14 @@ class core {
   }
 
  private:
-  // Work for the next select; any bit of it takes the slow path.
+  // Work pending for the next select; any bit takes the slow path.
   enum work : std::uint8_t {
-    retired_keys = 1,          // there is data to destroy
+    retired_keys = 1,          // there are keys whose data is to be destroyed
     self_reported_keys = 2,    // the selector itself may have something to report
-    leaks_suspected = 4,       // what a wait finds may name keys that are gone, or one key twice
-    heal_wanted = 8,           // the leaked registrations must go
-    full_heal_wanted = 16,     // all of them, and the quarantine
-    watched_from_outside = 32  // somebody has asked for the native handle; stays
+    leaks_suspected = 4,       // a wait may report ghosts, or a key twice
+    heal_wanted = 8,           // leaked registrations are to be isolated
+    full_heal_wanted = 16,     // the kernel object is to be replaced
+    watched_from_outside = 32  // `native_handle` was called; stays set
   };
 
   // The kernel object can be nested in others, and is told when the selector itself has work to do.
@@ -149,25 +150,24 @@ class core {
   // The backend finds leaked registrations by itself, and isolates them.
   static constexpr bool finds_leaks = requires(Backend b) { b.has_leaks(); };
 
-  // All of it moves when the selector is moved; what outstanding loops and references to the selector need
-  // does not.
+  // The part that moves when the selector is moved. The rest, which outstanding loops use, stays.
   struct state {
     Backend backend;
     handle_table keys;
     pool nodes;
-    const entry* cursor = nullptr;  // what the loop reaches next; null if there is no loop
-    record_list constructing;       // their data is being constructed
-    record_list retired;            // unregistered; their data lives until the next select
-    record_list self_reported;      // also the retired among them, until pruned
-    record_list quarantine;         // destroyed, but the kernel may still name them
+    const entry* cursor = nullptr;  // the next entry of the loop; null without a loop
+    record_list constructing;       // keys whose data is being constructed
+    record_list retired;            // unregistered keys; their data is destroyed by the next select
+    record_list self_reported;      // may contain retired keys, until pruned
+    record_list quarantine;         // data destroyed, but the kernel may still report the token
     std::size_t size = 0;
     std::size_t quarantined = 0;
-    std::size_t ghosts = 0;      // reports of what is leaked, since the last heal
-    process_stamp stamp;         // the process it belongs to; empty when it is closed
+    std::size_t ghosts = 0;      // reports of leaked registrations since the last heal
+    process_stamp stamp;         // the process that opened it; empty when closed
     const entry* end = nullptr;  // of the loop, if there is one
-    process_stamp gate;          // the same while no work is pending, else empty: one load tells both
+    process_stamp gate;          // equal to `stamp` while no work is pending, else empty: one test for both
     std::uint8_t pending_work = 0;
-    bool inherited = false;  // came here by being assigned over
+    bool inherited = false;  // this object was assigned from: its keys are those of the target
   };
 
   bool is_of_this_process() const noexcept { return state_.stamp.is_current(); }
@@ -201,14 +201,15 @@ class core {
     return refused.empty() ? failure() : failure::invalid_events(refused);
   }
 
-  // What is reported of an entry if a loop reaches it now; changes nothing.
+  // The events that a loop would report of an entry now; changes nothing.
   static event_bits peek(const record& r, event_bits bits) noexcept;
   event_bits deliver(record& r, event_bits bits) noexcept;
-  // What the selector itself reports of a key.
+  // The events that the selector itself reports of a key.
   static event_bits own_bits(const record& r) noexcept;
 
-  // Whether the kernel reports it again as long as it is ready, though a loop did not reach it. A one-shot that
-  // kqueue(2) has not disarmed is remembered nevertheless: closed meanwhile, it would never be reported.
+  // Whether the kernel reports it again while it is ready if a loop did not reach it. A one-shot that
+  // kqueue(2) has not disarmed is remembered nevertheless: if it were closed meanwhile, it would never be
+  // reported.
   static bool is_reported_again(const record& r) noexcept {
     constexpr bool repeats_oneshot = !Backend::disarms_oneshot && !Backend::refuses_closed;
     const bool is_level =
@@ -224,7 +225,7 @@ class core {
   failure roll_back(record& r, const any_interest& was, failure why) noexcept;
   void arm(record& r) noexcept;
   void set_slow_path_mask(record& r) noexcept;
-  // What a loop that has not begun knows of its first entry is not true any more.
+  // If the loop has not begun, makes it look at its first entry again, which `select` has passed to it.
   void forget_first() noexcept {
     if (is_at_first()) ++epoch_;
   }
@@ -247,6 +248,11 @@ class core {
       if (has_work(watched_from_outside)) state_.backend.signal(is_ready);
   }
 
+  // To be done by the next select, which may find something to report then.
+  void want_heal(unsigned bits) noexcept {
+    add_work(bits);
+    signal(true);
+  }
   bool may_have_leaks() const noexcept {
     if constexpr (finds_leaks)
       return state_.backend.may_have_leaks();
@@ -276,9 +282,9 @@ class core {
 
   const key_vtable* type_;
   failure why_;
-  std::uint64_t epoch_ = 0;       // what outstanding loops remember; stays with the object, and only grows
-  std::uint64_t loop_epoch_ = 0;  // loops that remember an earlier one have ended
-  mutable state state_;           // what `native_handle` makes when it is first asked for is in it
+  std::uint64_t epoch_ = 0;       // outstanding loops remember it; is not moved, only grows
+  std::uint64_t loop_epoch_ = 0;  // loops of earlier epochs have ended
+  mutable state state_;           // mutable: the first `native_handle()` makes the front
 };
 
 // ---- opening and closing ----------------------------------------------------------------------------------
@@ -295,7 +301,7 @@ SELECTORS_NOINLINE failure core<Backend>::open() noexcept {
 
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::reopen() noexcept {
-  if (is_of_this_process()) carry_unreached();  // or it is lost if this fails
+  if (is_of_this_process()) carry_unreached();  // before anything that can fail
   end_loop();
   destroy_retired();
   state_.inherited = false;
@@ -325,7 +331,8 @@ SELECTORS_NOINLINE void core<Backend>::close() noexcept {
 }
 
 // Our former keys move into `other`, because a handler of one of them may be running. Keys that this object
-// inherited by an earlier assignment are destroyed now. Loops over either end.
+// inherited by an earlier assignment are destroyed now. Loops over both objects end: `close` ends those over
+// this one, and the other has no entries left.
 template <selector_backend Backend>
 core<Backend>& core<Backend>::operator=(core&& other) noexcept {
   if (this == &other) return *this;
@@ -352,7 +359,8 @@ SELECTORS_NOINLINE void core<Backend>::clear() noexcept {
   }
 }
 
-// ---- for whoever watches the selector itself --------------------------------------------------------------
+// ---- the native handle, for others to watch
+// -----------------------------------------------------------------
 
 template <selector_backend Backend>
 SELECTORS_NOINLINE native_handle_type core<Backend>::native_handle(failure& why) const noexcept
@@ -372,10 +380,10 @@ SELECTORS_NOINLINE native_handle_type core<Backend>::native_handle(failure& why)
   return state_.backend.native_handle();
 }
 
-// Whether a select that does not wait would report something, or destroy something, of its own accord.
+// Whether `select(0)` would report or destroy something without the kernel reporting anything.
 template <selector_backend Backend>
 SELECTORS_COLD bool core<Backend>::has_own_work() const noexcept {
-  if (type_->has_destructor && state_.retired) return true;
+  if (has_work(heal_wanted) || (type_->has_destructor && state_.retired)) return true;
   for (const record* r = state_.self_reported.first(); r != nullptr; r = r->next)
     if (r->registered ? peek(*r, own_bits(*r)) != 0 : type_->has_destructor) return true;
   return false;

@@ -16,13 +16,14 @@ namespace SELECTORS_NAMESPACE::detail {
 
 #if SELECTORS_HAS_WINSOCK
 
-// Which record a handle has. A SOCKET is any number.
+// From a handle to its record. A SOCKET can be any number.
 using handle_table = handle_hash<record>;
 
 #else
 
-// Which record a handle has. Descriptors are small numbers, the lowest that is free: a vector by number is
-// the fastest map there is. It serves calls that name a handle; the kernel's answers carry the record itself.
+// From a handle to its record. Descriptors are small numbers, since the kernel assigns the lowest free one,
+// so a vector indexed by number is the fastest map. It is used by calls that name a handle; the kernel's
+// reports carry the record itself.
 class handle_table {
  public:
   bool has_room(native_handle_type handle) const noexcept {

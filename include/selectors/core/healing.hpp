@@ -4,20 +4,21 @@
 #include <selectors/config.hpp>
 #include <selectors/core/core.hpp>
 
-// Leaks and how they heal.
+// Healing: how leaked registrations are removed from the kernel.
 //
 // A leak is a registration that outlived its descriptor: the program closed a number before it unregistered
-// it, while a duplicate kept the file open (dup(2), a child process). Linux's epoll then goes on watching the
-// file, and cannot be told to stop: it knows registrations by number and file, and the number means nothing
-// any more, or another file. The node of such a key is put into quarantine instead of being reused, since the
-// kernel may still report it: then it is a ghost. A number that leaked and is registered again is aliased:
-// the kernel could take one registration for the other.
+// it, while a duplicate kept the file open (dup(2), a child process). Linux's epoll then keeps watching the
+// file, and there is no call that stops it: epoll identifies a registration by number and file, and the
+// number is closed or names another file. The kernel may still report the token of such a key; that report is
+// a ghost. So the key's node goes into quarantine instead of being reused. A number that leaked and is
+// registered again is aliased: the kernel may confuse the two registrations.
 //
-// Healing gets rid of ghosts. The epoll backend isolates them first, at a constant number of system calls
-// (see epoll.hpp). A full heal replaces the kernel object, which costs a system call a key, and frees the
-// quarantine. It is due when the quarantine outgrows 64 nodes and the number of keys: each leak pays for one
-// key. Other backends that can leak heal after 1 + size()/8 reports of ghosts: with fewer, one program that
-// duplicates a descriptor could make the selector replace its object at each wait.
+// Healing stops the ghosts. The epoll backend first isolates them, with a constant number of system calls
+// (see epoll.hpp). A full heal replaces the kernel object, at one system call a key, and frees the
+// quarantine. It is due when the quarantine exceeds the number of keys by more than 64: each leak pays for
+// one key. Other backends that can leak heal after 1 + size()/8 reports of ghosts, so that a heal costs at
+// most eight system calls a ghost; with a fixed number, one leaked descriptor could force a heal at each
+// wait.
 
 namespace SELECTORS_NAMESPACE::detail {
 
@@ -31,7 +32,8 @@ SELECTORS_COLD void core<Backend>::note_stale(const record& r) noexcept {
     add_work(heal_wanted);
 }
 
-// A fresh kernel object, where nothing is leaked. Without a descriptor to spare, the old one's.
+// Isolates the leaks, or makes a fresh kernel object without any. If no descriptor is free, it takes the old
+// one's.
 template <selector_backend Backend>
 SELECTORS_COLD failure core<Backend>::heal() noexcept {
   count(statistic::healed);
@@ -59,7 +61,7 @@ SELECTORS_COLD failure core<Backend>::heal() noexcept {
   return {};
 }
 
-// Gives up the kernel object first, so that there is a descriptor for the fresh one.
+// Closes the kernel object first, so that its descriptor is free for the fresh one.
 template <selector_backend Backend>
 SELECTORS_COLD failure core<Backend>::make_room() noexcept {
   if constexpr (requires { state_.backend.replace(); }) {
@@ -70,8 +72,8 @@ SELECTORS_COLD failure core<Backend>::make_room() noexcept {
   }
 }
 
-// Where others watch the kernel object itself, it is emptied instead of being replaced. Not if it may still
-// name keys that are gone.
+// If others watch the kernel object itself, empties it instead of replacing it, unless it may still report
+// ghosts.
 template <selector_backend Backend>
 SELECTORS_COLD bool core<Backend>::empty_kernel_object() noexcept {
   if constexpr (requires { state_.backend.remove_all([](auto) {}); }) {
@@ -82,7 +84,7 @@ SELECTORS_COLD bool core<Backend>::empty_kernel_object() noexcept {
   return false;
 }
 
-// The kernel object that knew them is gone.
+// The kernel object that had the leaked registrations is closed.
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::forget_leaks() noexcept {
   state_.ghosts = 0;
@@ -90,7 +92,7 @@ SELECTORS_COLD void core<Backend>::forget_leaks() noexcept {
   for (; state_.quarantine; --state_.quarantined) state_.nodes.give(&state_.quarantine.pop_front());
 }
 
-// To a kernel object that watches nothing: what was armed is armed again.
+// Registers all keys with a fresh kernel object: what was armed is armed again.
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::attach_all() noexcept {
   forget_leaks();
@@ -106,7 +108,6 @@ SELECTORS_COLD void core<Backend>::attach(record& r) noexcept {
     return;
   }
   // A fresh kernel object reports an edge again, and so does the selector that of a file.
-  if (r.always_ready && r.interest.mode == trigger::edge) r.armed = true;
   if (!r.armed) return;
   r.always_ready = false;  // unless it is, still
   if (state_.backend.add(r))

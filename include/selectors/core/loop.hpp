@@ -12,8 +12,8 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-// When a wait must end. The clock is read only by those that ask: where nothing stale can end a wait early,
-// its timeout is the kernel's affair alone.
+// When a wait must end. Constructed with `forever`, it never reads the clock: where no stale report can end a
+// wait early, the kernel alone keeps the timeout.
 class deadline {
  public:
   explicit deadline(nanoseconds timeout) noexcept : left_(timeout) {
@@ -56,7 +56,7 @@ SELECTORS_ALWAYS_INLINE selected core<Backend>::select(nanoseconds timeout) noex
   return finish_wait(found, timeout);
 }
 
-// A wait for a time reads the clock if a leaked registration may end it early.
+// A wait with a timeout reads the clock if a leaked registration may end it early.
 template <selector_backend Backend>
 inline selected core<Backend>::select_for(nanoseconds timeout) noexcept {
   if (may_have_leaks() && timeout != nanoseconds::zero()) [[unlikely]]
@@ -70,8 +70,8 @@ SELECTORS_COLD outcome core<Backend>::fail(failure why) noexcept {
   return outcome::failed;
 }
 
-// After a wait of the fast path. If all that ended it was stale, it was too short: the clock is read from now
-// on, and the next select takes the slow path.
+// After the wait of the fast path: sets up the loop over what it found. If all of that is stale, waits for
+// the rest of the timeout.
 template <selector_backend Backend>
 SELECTORS_COLD outcome core<Backend>::finish_wait(int found, nanoseconds timeout) noexcept {
   if (found <= 0) {
@@ -96,8 +96,9 @@ SELECTORS_COLD outcome core<Backend>::select_slow(nanoseconds timeout) noexcept 
   return wait_slow(timeout);
 }
 
-// Waits until there is something to report, whatever stale reports end a wait meanwhile. While the selector
-// has something to report itself it does not wait, and a signal is not what ended it.
+// Waits until there is something to report: a wait that only stale reports ended is continued. If the
+// selector itself has something to report, this does not block, and a signal does not count as an
+// interruption.
 template <selector_backend Backend>
 SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
   bool reads_clock = has_work(leaks_suspected | heal_wanted);
@@ -118,7 +119,7 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
     }
     if (begin_loop(gather(found))) return outcome::ready;
     if (found == 0 || left == nanoseconds::zero()) {
-      // What was found to be leaked must not keep those awake who watch the native handle, once we have looked.
+      // A leak that was found must not keep the native handle readable after this select.
       left = nanoseconds::zero();
       if (has_work(heal_wanted) && !std::exchange(has_healed, true)) continue;
       signal(has_own_work());
@@ -132,7 +133,7 @@ SELECTORS_COLD outcome core<Backend>::wait_slow(nanoseconds timeout) noexcept {
   }
 }
 
-// What a wait found, without what is leaked, and with what the selector reports itself.
+// Removes ghosts from what a wait found, and adds what the selector itself reports.
 template <selector_backend Backend>
 SELECTORS_COLD int core<Backend>::gather(int found) noexcept {
   if constexpr (finds_leaks) {
@@ -146,7 +147,7 @@ SELECTORS_COLD int core<Backend>::gather(int found) noexcept {
   return merge_self_reported(found);
 }
 
-// Whether there is anything to report in what was found.
+// Sets up the loop over what was found; false if there is nothing to report in it.
 template <selector_backend Backend>
 SELECTORS_COLD bool core<Backend>::begin_loop(int found) noexcept {
   state_.cursor = state_.backend.entries();
@@ -216,21 +217,22 @@ SELECTORS_COLD event_bits core<Backend>::deliver(record& r, event_bits bits) noe
   if (r.failed || (bits & descriptor_closed) != 0) {
     detach(r);
     r.always_ready = false;
-  } else if (r.interest.mode == trigger::oneshot || (r.always_ready && r.interest.mode == trigger::edge)) {
+  } else if (r.interest.mode == trigger::oneshot) {
     // Marked ready by the program, a one-shot is still armed in the kernel.
     if (Backend::disarms_oneshot && !was_marked)
       r.armed = false;
     else
       detach(r);
-  } else if (was_marked) {
-    set_slow_path_mask(r);
+  } else {
+    if (r.interest.mode == trigger::edge) r.exhausted = r.always_ready;
+    if (was_marked) set_slow_path_mask(r);
   }
   return reported;
 }
 
-// A loop that is watched from outside: the native handle must be readable while the loop has not reached
-// what the kernel does not report again, or reports again to those alone who watch level-triggered. A mark at
-// its end tells when that is over.
+// A loop of a selector whose native handle is watched: the handle must stay readable while there are
+// unreached entries that the kernel does not report again, or reports again only to a level-triggered
+// watcher. A mark at the end of the loop calls `signal` when that is over.
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::watch_loop(int found) noexcept {
   static constinit record end_of_loop;

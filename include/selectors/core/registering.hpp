@@ -4,13 +4,13 @@
 #include <selectors/config.hpp>
 #include <selectors/core/core.hpp>
 
-// Registering, modifying, unregistering; and the keys that wait to be destroyed.
+// Registering, modifying, unregistering, and retired keys.
 
 namespace SELECTORS_NAMESPACE::detail {
 
 // ---- registering ------------------------------------------------------------------------------------------
 
-// Few, nested at most as deep as constructors of data register further handles.
+// The list is short: it grows only while constructors of data register further handles.
 template <selector_backend Backend>
 SELECTORS_COLD bool core<Backend>::is_being_constructed(native_handle_type handle) const noexcept {
   for (const record* r = state_.constructing.first(); r != nullptr; r = r->next)
@@ -20,20 +20,20 @@ SELECTORS_COLD bool core<Backend>::is_being_constructed(native_handle_type handl
 
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::reserve(native_handle_type handle) noexcept {
-  // A number that is not open must cost no memory, however large it is.
+  // A number that is not open must not cost memory, however large it is.
   if (!state_.keys.has_room(handle) && !Backend::is_open(handle)) return failure::not_open();
   if (!state_.nodes.reserve_one(type_->layout) || !state_.keys.reserve(handle)) return failure::memory();
-  // The entries may move while a loop goes over them.
+  // The entries may be moved in memory during a loop.
   const bool is_looping = state_.cursor != nullptr;
   const entry* const before = state_.backend.entries();
   const auto reached = is_looping ? state_.cursor - state_.backend.entries() : 0;
   const auto used = is_looping ? state_.end - state_.backend.entries() : 0;
-  const std::size_t count = state_.nodes.taken() + 2;  // the new one, and the mark at the end of a loop
+  const std::size_t count = state_.nodes.taken() + 2;  // the new node, and the mark at the end of a loop
   const failure failed = state_.backend.reserve(count, static_cast<std::size_t>(used), handle);
   if (is_looping) {
     state_.cursor = state_.backend.entries() + reached;
     state_.end = state_.backend.entries() + used;
-    if (before != state_.backend.entries()) ++epoch_;  // so the loop looks for its new place
+    if (before != state_.backend.entries()) ++epoch_;  // so that the loop looks up its new position
   }
   return failed;
 }
@@ -48,7 +48,7 @@ SELECTORS_NOINLINE failure core<Backend>::add(native_handle_type handle, const a
   if (const failure refused = check(what)) return refused;
   if (!Backend::refuses_closed || what.events.empty())
     if (!Backend::is_open(handle)) return failure::not_open();
-  // The kernel's errors come before the lack of memory, which is asked for first.
+  // Memory is reserved first, but the kernel's errors take precedence.
   if (const failure failed = reserve(handle)) return Backend::is_open(handle) ? failed : failure::not_open();
 
   record& r = *type_->create(state_.nodes.take());
@@ -65,8 +65,8 @@ SELECTORS_NOINLINE failure core<Backend>::add(native_handle_type handle, const a
   return {};
 }
 
-// Data's constructor must not close the selector. If it does, the key is retired as all others were; if it has
-// opened it again, the kernel knows nothing of the key yet.
+// Data's constructor must not close the selector. If it does, the key is retired as all others were. If it
+// reopened the selector afterwards, the key is added to the new kernel object here.
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::publish(record& r) noexcept {
   state_.constructing.remove(r);
@@ -103,7 +103,7 @@ inline failure core<Backend>::modify(lookup which, any_interest what) noexcept {
     count(statistic::saved);
     return {};
   }
-  const any_interest changed = what;  // else all of the above would work in memory
+  const any_interest changed = what;  // a copy, so that `what` can stay in a register above
   return change(*r, changed);
 }
 
@@ -121,7 +121,8 @@ SELECTORS_NOINLINE failure core<Backend>::change(record& r, const any_interest& 
   return {};
 }
 
-// It failed; or the kernel watches another file by now, and may have kept the old one; or nothing at all.
+// The rare outcomes of `change`: it failed; or the number means another file, and the old one's registration
+// may be leaked; or the kernel does not watch the file.
 template <selector_backend Backend>
 SELECTORS_COLD failure core<Backend>::finish_change(record& r, const any_interest& was,
                                                     failure why) noexcept {
@@ -131,8 +132,8 @@ SELECTORS_COLD failure core<Backend>::finish_change(record& r, const any_interes
   return {};
 }
 
-// The number may mean another file by now: the kernel is asked in any case, and what the old file had to
-// report is dropped.
+// The number may mean another file by now: always calls the kernel, and drops what was pending from the old
+// file.
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::watch(lookup which, const any_interest& what) noexcept {
   if (const failure refused = usable()) return refused;
@@ -185,11 +186,11 @@ SELECTORS_NOINLINE failure core<Backend>::pause_or_resume(record& r, const any_i
   const bool was_always_ready = r.always_ready;
   failure failed;
   if (finds_leaks || !r.leaked) {
-    r.always_ready = false;  // unless it is, still
+    r.always_ready = false;  // `add` sets it again if it still is
     failed = state_.backend.add(r);
   } else if (Backend::is_open(r.handle)) {
-    // Added now, it could be reported twice, since the leaked registration is still in the kernel. Healing
-    // adds it.
+    // Adding now could report it twice, since the leaked registration is still in the kernel. Healing adds
+    // it.
     add_work(heal_wanted);
   } else {
     failed = failure::not_open();
@@ -213,10 +214,10 @@ failure core<Backend>::remove(lookup which) noexcept {
   return {};
 }
 
-// After the backend took the interest that is in force now, or with nothing to watch.
+// After the backend accepted the current interest, or the key was paused.
 template <selector_backend Backend>
 SELECTORS_NOINLINE void core<Backend>::arm(record& r) noexcept {
-  r.failed = false;
+  r.failed = r.exhausted = false;
   r.armed = !r.interest.events.empty();
   set_slow_path_mask(r);
   if (r.always_ready) add_self_reported(r);
@@ -229,7 +230,7 @@ inline void core<Backend>::set_slow_path_mask(record& r) noexcept {
   forget_first();
 }
 
-// The kernel no longer watches it; the next select reports that once, as an error.
+// The kernel no longer watches it. The next select reports that once, as an error.
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::mark_failed(record& r) noexcept {
   r.armed = r.failed = true;
@@ -238,7 +239,8 @@ SELECTORS_COLD void core<Backend>::mark_failed(record& r) noexcept {
   add_self_reported(r);
 }
 
-// Takes it from the kernel. In a child process the kernel's object is still the parent's, and not touched.
+// Removes it from the kernel. In a child process the kernel object is shared with the parent, and is not
+// touched.
 template <selector_backend Backend>
 SELECTORS_NOINLINE void core<Backend>::detach(record& r) noexcept {
   r.slow_path_mask = all_bits;
@@ -255,7 +257,7 @@ template <selector_backend Backend>
 inline void core<Backend>::note_leaks() noexcept {
   if constexpr (finds_leaks) {
     if (state_.backend.has_leaks()) add_work(leaks_suspected);
-    if (state_.backend.wants_isolation()) add_work(heal_wanted);
+    if (state_.backend.wants_isolation()) want_heal(heal_wanted);
   }
 }
 
@@ -266,7 +268,7 @@ SELECTORS_NOINLINE void core<Backend>::retire(record& r) noexcept {
   state_.keys.set(r.handle, nullptr);
   --state_.size;
   r.registered = false;
-  if (!r.self_reported) state_.retired.push_back(r);  // else pruning puts it there
+  if (!r.self_reported) state_.retired.push_back(r);  // else pruning moves it there
   add_work(retired_keys);
   if (type_->has_destructor) signal(true);
 }
@@ -289,13 +291,14 @@ SELECTORS_NOINLINE void core<Backend>::destroy_retired() noexcept {
   remove_work(retired_keys);
 }
 
-// A token that the kernel may still name is not given to another key. The quarantine may outgrow what is
-// registered by 64 nodes, so that the cost of emptying it, one system call a key, is a constant one a leak.
+// A node whose token the kernel may still report is not reused. When the quarantine exceeds the number of
+// keys by more than 64, a full heal empties it, at one system call a key: so each leak costs a constant
+// number of calls.
 template <selector_backend Backend>
 void core<Backend>::recycle(record& r) noexcept {
   if (!r.leaked || !is_open()) return state_.nodes.give(&r);
   state_.quarantine.push_back(r);
-  if (++state_.quarantined > 64 + state_.size) add_work(heal_wanted | full_heal_wanted);
+  if (++state_.quarantined > 64 + state_.size) want_heal(heal_wanted | full_heal_wanted);
 }
 
 }  // namespace SELECTORS_NAMESPACE::detail

@@ -6,8 +6,8 @@
 
 #include <cstddef>
 
-// What the selector reports of its own accord: files that are always ready, keys that the kernel refused to
-// watch again, keys that were marked ready, and what the last loop did not reach.
+// What the selector reports without the kernel: files that are always ready, keys that the kernel refused to
+// watch again, keys that were marked ready, and entries that the last loop did not reach.
 
 namespace SELECTORS_NAMESPACE::detail {
 
@@ -40,11 +40,12 @@ template <selector_backend Backend>
 SELECTORS_COLD event_bits core<Backend>::own_bits(const record& r) noexcept {
   event_bits bits = r.pending_bits;
   if (r.failed) bits |= descriptor_closed;
-  if (r.always_ready) bits |= mask_bits::of(event::read | event::write);
+  if (r.always_ready && !r.exhausted) bits |= mask_bits::of(event::read | event::write);
   return bits;
 }
 
-// Drops the records that no longer belong here; returns whether any of the others has something to report.
+// Removes the records that have nothing to report any more. Returns whether any of the others has something
+// to report now.
 template <selector_backend Backend>
 SELECTORS_NOINLINE bool core<Backend>::prune_self_reported() noexcept {
   bool is_ready = false;
@@ -52,7 +53,7 @@ SELECTORS_NOINLINE bool core<Backend>::prune_self_reported() noexcept {
   while (state_.self_reported) {
     record& r = state_.self_reported.pop_front();
     const bool has_own = r.registered && peek(r, own_bits(r)) != 0;
-    const bool stays = r.registered && r.armed && (has_own || r.carried || r.always_ready);
+    const bool stays = r.registered && r.armed && (has_own || r.carried || (r.always_ready && !r.exhausted));
     is_ready = is_ready || has_own;
     r.self_reported = stays;
     if (stays) {
@@ -68,9 +69,9 @@ SELECTORS_NOINLINE bool core<Backend>::prune_self_reported() noexcept {
   return is_ready;
 }
 
-// One entry a key: what the kernel reports of a key in the list joins what the selector reports of it. First
-// come those that the last loop did not reach, in their order; then what the kernel reports; then the rest.
-// There is room for as many entries as there are nodes.
+// Appends self-reported records to the kernel's entries. Each key gets one entry: for a key in the list, the
+// kernel's events are merged with its own. First come the records that the last loop did not reach, in their
+// order, then the kernel's entries, then the rest. There is room for as many entries as there are nodes.
 template <selector_backend Backend>
 SELECTORS_COLD int core<Backend>::merge_self_reported(int found) noexcept {
   if (!state_.self_reported) return found;
@@ -103,9 +104,9 @@ SELECTORS_COLD int core<Backend>::merge_self_reported(int found) noexcept {
   return static_cast<int>(back);
 }
 
-// What an unfinished loop did not reach comes first in the next. What the kernel reports again is asked of it
-// again; the rest is remembered: edges, one-shots, marks, and what the kernel reports once, such as the
-// `priority` of /proc/self/mounts.
+// Entries that an unfinished loop did not reach come first in the next one. Events that the kernel reports
+// again are left to it. The others are remembered: edges, one-shots, marks, and what the kernel reports only
+// once, such as the `priority` of /proc/self/mounts.
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::carry_unreached() noexcept {
   bool has_carried = false;
@@ -114,9 +115,9 @@ SELECTORS_COLD void core<Backend>::carry_unreached() noexcept {
     const event_bits bits = Backend::events(*e) & reportable_bits;
     if (!r.registered || peek(r, bits) == 0) continue;
     const bool is_repeated = is_reported_again(r);
-    constexpr event_bits told_once = mask_bits::of(event::priority);
-    const event_bits kept = is_repeated ? bits & told_once : bits;
-    if (!r.always_ready && !r.failed) r.pending_bits = static_cast<std::uint8_t>(r.pending_bits | kept);
+    constexpr event_bits reported_once = mask_bits::of(event::priority);
+    const event_bits kept = is_repeated ? bits & reported_once : bits;
+    if (!r.failed) r.pending_bits = static_cast<std::uint8_t>(r.pending_bits | kept);
     r.carried = has_carried = true;
   }
   if (!has_carried) return;
@@ -135,7 +136,7 @@ SELECTORS_COLD void core<Backend>::carry_unreached() noexcept {
   add_work(self_reported_keys);
 }
 
-// What was found of the file that the number named before.
+// Drops what was pending from the file that the number named before.
 template <selector_backend Backend>
 SELECTORS_COLD void core<Backend>::drop_pending(record& r) noexcept {
   r.pending_bits = 0;

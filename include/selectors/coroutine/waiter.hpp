@@ -263,7 +263,6 @@ inline suspension* resumption_round::next() noexcept {
 
 inline coroutine_waiter::~coroutine_waiter() {
   for (; resumed_ != nullptr; resumed_ = resumed_->outer_) resumed_->of_ = nullptr;
-  calls_ = nullptr;  // the key or timer is gone
   while (waiting_.next != &waiting_) {
     detail::wait_link& first = *waiting_.next;
     first.who != nullptr ? first.who->leave() : first.unlink();
@@ -307,7 +306,6 @@ inline bool coroutine_waiter::resume_expired() {
   if (size_ == 0) return true;
   detail::suspension& who = *waiting_.next->who;
   detail::resumption here(*this);
-  who.got = {};
   remove(who.in_timer);
   if (coroutine_waiter* const key = who.in_key.at; key != nullptr) {
     detail::resumption there(*key);

@@ -29,12 +29,12 @@ inline constexpr bool is_time_point_of = false;
 template <class Clock, class Duration>
 inline constexpr bool is_time_point_of<std::chrono::time_point<Clock, Duration>, Clock> = true;
 
-// What a timer can be due at: a time point of the clock, whatever its precision, or a duration from now.
+// What `due` can be: a time point of the clock, of any precision, or a duration from now.
 template <class When, class Clock>
 concept due_for = is_duration<When> || is_time_point_of<When, typename Clock::time_point::clock>;
 
-// Whether a duration is not a number, by the bits of the object: -ffast-math lets the compiler take x != x
-// for false, and a function that is given NaN, or returns it, for one that is not called.
+// Whether a duration is not a number, by the bits of the object: with -ffast-math the compiler may assume
+// that x != x is false, and that no function receives or returns NaN.
 template <class Rep, class Period>
 bool is_nan(const std::chrono::duration<Rep, Period>& value) noexcept {
   if constexpr (!std::is_floating_point_v<Rep>) {
@@ -53,7 +53,7 @@ bool is_nan(const std::chrono::duration<Rep, Period>& value) noexcept {
       const bool is_little = std::endian::native == std::endian::little;
       const std::uint64_t high = words[is_little ? 1 : 0] & 0x7fffffffffffffff;
       return high > 0x7fff000000000000 || (high == 0x7fff000000000000 && words[is_little ? 0 : 1] != 0);
-    } else {  // two doubles, of which the first is the larger
+    } else {  // a pair of doubles, the larger one first
       return (words[0] & 0x7fffffffffffffff) > 0x7ff0000000000000;
     }
   }
@@ -123,7 +123,7 @@ constexpr ticks to_ticks(const std::chrono::duration<Rep, Period>& from) noexcep
   }
 }
 
-// That many ticks from `start`, or the first or last count there is.
+// `start` plus a number of ticks, saturating.
 template <std::integral Rep>
 constexpr Rep advanced(Rep start, ticks by) noexcept {
   using limits = std::numeric_limits<Rep>;
@@ -135,7 +135,7 @@ constexpr Rep advanced(Rep start, ticks by) noexcept {
                                                                   : static_cast<Rep>(from - by.magnitude);
 }
 
-// The same in a floating-point representation, which may be coarser than what is added.
+// The same for a floating-point representation, which may be coarser than the sum.
 template <class To, class Rep, class Period>
 To later_by(To start, const std::chrono::duration<Rep, Period>& by) noexcept {
   using rep = typename To::rep;
@@ -156,10 +156,10 @@ constexpr To saturating_add(const To& start, const From& by) noexcept {
   else if constexpr (std::is_floating_point_v<rep>)
     return later_by(start, by);
   else
-    return start + std::chrono::ceil<To>(by);  // a type of the user's, which knows how far it goes
+    return start + std::chrono::ceil<To>(by);  // a user-defined type, which saturates or not by itself
 }
 
-// A time point of Clock, and whether it is one: NaN is none.
+// A time point of Clock, or none, for NaN.
 template <class Clock>
 struct due_time {
   typename Clock::time_point point;

@@ -48,9 +48,9 @@ class handle_hash {
   // Inserts an item for a handle that has none, or, given null, erases the handle's item if it has one.
   void set(native_handle_type handle, Item* item) noexcept {
     if (item != nullptr)
-      put(handle, item);
+      insert(handle, item);
     else if (const std::size_t i = search(handle); i != none)
-      take_out(i);
+      erase(i);
   }
 
   // The position of the first item at or after `from`, or `none`.
@@ -82,13 +82,13 @@ class handle_hash {
     return none;
   }
 
-  void enter(native_handle_type handle, std::uint32_t position) noexcept {
+  void add_to_index(native_handle_type handle, std::uint32_t position) noexcept {
     std::size_t i = home(handle);
     while (index_[i] != 0) i = (i + 1) & mask();
     index_[i] = position + 1;
   }
 
-  void put(native_handle_type handle, Item* item) noexcept {
+  void insert(native_handle_type handle, Item* item) noexcept {
     std::uint32_t position = static_cast<std::uint32_t>(used_);
     if (free_ != 0) {
       position = free_ - 1;
@@ -97,13 +97,13 @@ class handle_hash {
       ++used_;
     }
     slots_[position].item = item;
-    enter(handle, position);
+    add_to_index(handle, position);
     ++count_;
   }
 
   // Backward-shift deletion: later entries of the same probe sequence move into the hole, so that no search
   // ends too early.
-  void take_out(std::size_t hole) noexcept {
+  void erase(std::size_t hole) noexcept {
     const std::uint32_t position = index_[hole] - 1;
     slots_[position] = {nullptr, free_};
     free_ = position + 1;
@@ -125,7 +125,7 @@ class handle_hash {
     if (!grown.reserve(capacity)) return false;
     index_ = std::move(grown);
     for (std::size_t i = 0; i != used_; ++i)
-      if (slots_[i].item != nullptr) enter(slots_[i].item->handle, static_cast<std::uint32_t>(i));
+      if (slots_[i].item != nullptr) add_to_index(slots_[i].item->handle, static_cast<std::uint32_t>(i));
     return true;
   }
 

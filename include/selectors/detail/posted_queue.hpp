@@ -59,13 +59,13 @@ class posted_queue {
 
   // ---- under the lock ----
 
-  // Makes sure that `put` or `reserve` finds room. On failure the lock is not held any more.
+  // Makes sure that `append` or `reserve` finds room. On failure the lock is not held any more.
   failure make_room() noexcept { return has_room() ? failure() : grow(); }
   // Reserves room for a value that is being constructed without the lock.
   void reserve() noexcept { ++reserved_; }
   void give_back() noexcept { --reserved_; }
 
-  void put(T&& value) noexcept {
+  void append(T&& value) noexcept {
     if (filled_ == chunk::capacity) begin_chunk();
     ::new (static_cast<void*>(tail_->slot(filled_))) T(std::move(value));
     ++filled_;
@@ -77,7 +77,7 @@ class posted_queue {
 
   // ---- the taker, without the lock ----
 
-  struct place {
+  struct position {
     T* value;
     chunk* in;
   };
@@ -86,7 +86,7 @@ class posted_queue {
   bool is_before(std::size_t limit) const noexcept {
     return static_cast<std::ptrdiff_t>(limit - reached_) > 0;
   }
-  place reach() noexcept {
+  position reach() noexcept {
     if (head_index_ == chunk::capacity) {
       head_ = head_->next;
       head_index_ = 0;
@@ -94,7 +94,7 @@ class posted_queue {
     ++reached_;
     return {std::launder(head_->slot(head_index_++)), head_};
   }
-  void destroy(place reached) noexcept {
+  void destroy(position reached) noexcept {
     std::destroy_at(reached.value);
     if (++reached.in->destroyed == chunk::capacity)
       recycle(reached.in);

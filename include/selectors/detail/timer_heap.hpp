@@ -10,7 +10,7 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-// What a timer is to the heap. Small, since it is what the cache misses.
+// The heap's part of a timer. Small, because accessing it is a cache miss.
 template <class TimePoint>
 struct timer_node {
   static constexpr std::uint32_t out = (std::numeric_limits<std::uint32_t>::max)();
@@ -18,25 +18,25 @@ struct timer_node {
   bool is_in() const noexcept { return index != out; }
 
   TimePoint due{};
-  TimePoint heap_due{};       // what its entry was sifted by: never later than `due`
-  std::uint64_t order = 0;    // of being added or moved, among those that are due at the same time
+  TimePoint heap_due{};       // the key of its heap entry: never later than `due`
+  std::uint64_t order = 0;    // order of adding or moving, for timers due at the same time
   std::uint32_t index = out;  // of its entry
   std::uint32_t slot = 0;     // the owner's
   union {
-    std::uint64_t heap_order = 0;  // what its entry was sifted by, while it is in
-    timer_node* next;              // in a list, while it is out
+    std::uint64_t heap_order = 0;  // the tie-break of its heap entry, while it is in the queue
+    timer_node* next;              // in a list, while it is not in the queue
   };
 };
 
-// A 4-ary heap of (due time, node): two entries are compared without a look at their nodes, unless they are
-// due at the same time, and four children share a cache line.
+// A 4-ary heap of (due time, node): two entries are compared without reading their nodes, unless they are due
+// at the same time, and four children share a cache line.
 //
-// To move a node later writes the node alone. Its entry then holds a lower bound: `order` and `heap_order`
-// differ, and the entry is sifted when it has come to the top.
+// Moving a node later writes only the node. Its entry is then a lower bound, which shows by `order` and
+// `heap_order` being different, and is sifted down when it reaches the top.
 //
-// A round reports what is due by one time point. What is put in or moved meanwhile is not of this round,
-// though it may be due earlier than what is: its entry is appended behind the heap, unsifted, and joins it
-// when the round is over.
+// A round reports the nodes due by one time point. A node that is inserted or moved meanwhile does not belong
+// to this round, even if it is due earlier: its entry is appended behind the heap, unsorted, and joins the
+// heap after the round.
 //
 //   entries_:  [0, sorted_)  the heap      [sorted_, sorted_ + unsorted_)  entries that join it later
 template <class TimePoint>
@@ -47,12 +47,13 @@ class timer_heap {
   std::size_t size() const noexcept { return sorted_ + unsorted_; }
   node& operator[](std::size_t i) noexcept { return *entries_[i].which; }
 
-  // Room for so many nodes; false if there is no memory, or no index for them. Nothing else allocates.
+  // Makes room for `count` nodes; false if there is no memory, or an index is too small. Nothing else
+  // allocates.
   [[nodiscard]] bool reserve(std::size_t count) noexcept {
     return count <= node::out && entries_.reserve(count, size());
   }
 
-  // Puts in a node, of which `due` and `order` are set.
+  // Inserts a node whose `due` and `order` are set.
   void insert(node& n) noexcept {
     n.heap_due = n.due;
     n.heap_order = n.order;
@@ -60,7 +61,7 @@ class timer_heap {
       return append(n);
     const std::size_t last = sorted_++;
     if (unsorted_ != 0) [[unlikely]]
-      place(last + unsorted_, entries_[last]);
+      set_entry(last + unsorted_, entries_[last]);
     sift_up(last, {n.due, &n});
   }
 
@@ -78,7 +79,7 @@ class timer_heap {
         sift_down(hole, moved);
     }
     if (unsorted_ != 0) [[unlikely]]
-      place(last, entries_[last + unsorted_]);
+      set_entry(last, entries_[last + unsorted_]);
   }
 
   // `order` is higher than any before.
@@ -88,7 +89,7 @@ class timer_heap {
     if (due < n.heap_due || n.index >= sorted_) move_earlier(n);
   }
 
-  // Takes everything out, by calling `visit` for each node.
+  // Removes all nodes, and calls `visit` for each.
   template <class Visit>
   void clear(Visit visit) noexcept {
     for (std::size_t i = 0; i != size(); ++i) {
@@ -98,7 +99,7 @@ class timer_heap {
     sorted_ = unsorted_ = 0;
   }
 
-  // Starts a round of what is due by `now`, and was put in or moved at `last` or before.
+  // Starts a round of the nodes that are due by `now` and have an order of at most `last`.
   void begin_round(TimePoint now, std::uint64_t last) noexcept {
     end_round();
     now_ = now;
@@ -114,16 +115,16 @@ class timer_heap {
     }
   }
 
-  // The first that is due in this round, or null; also when there is none.
+  // The first node that is due in this round, or null.
   node* first_due() noexcept {
     if (!is_in_round_) return nullptr;
-    settle();
+    sift_postponed();
     return sorted_ != 0 && is_due(entries_[0].due) ? entries_[0].which : nullptr;
   }
 
-  // When the first of all is due.
+  // When the first of all nodes is due.
   TimePoint earliest() noexcept {
-    settle();
+    sift_postponed();
     TimePoint first = sorted_ != 0 ? entries_[0].due : (TimePoint::max)();
     if (unsorted_ != 0) [[unlikely]] {
       if (!is_earliest_known_) find_earliest_unsorted();
@@ -146,44 +147,44 @@ class timer_heap {
     return a.due < b.due;
   }
 
-  // The last time point there is stands for never.
+  // The greatest time point means never.
   bool is_due(TimePoint due) const noexcept { return due <= now_ && due != (TimePoint::max)(); }
 
   bool is_of_next_round(const node& n) const noexcept {
     return is_in_round_ && n.order > last_of_round_ && is_due(n.due);
   }
 
-  void place(std::size_t i, const entry& e) noexcept {
+  void set_entry(std::size_t i, const entry& e) noexcept {
     entries_[i] = e;
     e.which->index = static_cast<std::uint32_t>(i);
   }
 
-  // No higher than `top`.
+  // Not above `top`.
   void sift_up(std::size_t i, const entry e, std::size_t top = 0) noexcept {
     while (i != top) {
       const std::size_t parent = parent_of(i);
       if (!is_before(e, entries_[parent])) break;
-      place(i, entries_[parent]);
+      set_entry(i, entries_[parent]);
       i = parent;
     }
-    place(i, e);
+    set_entry(i, e);
   }
 
-  // To the bottom, where it most likely belongs, and up from there: that takes fewer comparisons than to look
-  // on each level whether it belongs there. The earliest of four is found as in a tournament, since the
-  // branches of a scan are hard to predict.
+  // Moves the hole to the bottom, where the entry most likely belongs, and sifts the entry up from there:
+  // this takes fewer comparisons than comparing on each level. The earliest of four is found by a tournament,
+  // since the branches of a scan are hard to predict.
   void sift_down(std::size_t i, const entry e) noexcept {
     const std::size_t top = i;
     std::size_t first = 4 * i + 1;
     for (; first + 3 < sorted_; first = 4 * i + 1) {
       const std::size_t least = earlier_of(earlier_of(first, first + 1), earlier_of(first + 2, first + 3));
-      place(i, entries_[least]);
+      set_entry(i, entries_[least]);
       i = least;
     }
     if (first < sorted_) {
       std::size_t least = first;
       for (std::size_t child = first + 1; child != sorted_; ++child) least = earlier_of(least, child);
-      place(i, entries_[least]);
+      set_entry(i, entries_[least]);
       i = least;
     }
     sift_up(i, e, top);
@@ -197,8 +198,8 @@ class timer_heap {
     return other.due < one.due ? b : a;
   }
 
-  // Sifts what has been moved later until what is at the top is there by right.
-  void settle() noexcept {
+  // Sifts down nodes that were moved later, until the entry at the top is exact.
+  void sift_postponed() noexcept {
     while (sorted_ != 0) {
       node& top = *entries_[0].which;
       if (top.order == top.heap_order) return;
@@ -219,7 +220,7 @@ class timer_heap {
   SELECTORS_NOINLINE void move_earlier(node& n) noexcept {
     n.heap_due = n.due;
     n.heap_order = n.order;
-    if (n.index >= sorted_) {  // in no order: it is where it should be
+    if (n.index >= sorted_) {  // behind the heap, where the order does not matter
       entries_[n.index].due = n.due;
       is_earliest_known_ = false;
     } else if (is_of_next_round(n)) {
@@ -239,13 +240,13 @@ class timer_heap {
     } else if (n.due < earliest_unsorted_) {
       earliest_unsorted_ = n.due;
     }
-    place(sorted_ + unsorted_++, {n.due, &n});
+    set_entry(sorted_ + unsorted_++, {n.due, &n});
   }
 
   SELECTORS_NOINLINE void remove_unsorted(std::size_t hole) noexcept {
     const std::size_t last = sorted_ + --unsorted_;
     if (entries_[hole].due == earliest_unsorted_) is_earliest_known_ = false;
-    if (hole != last) place(hole, entries_[last]);
+    if (hole != last) set_entry(hole, entries_[last]);
   }
 
   SELECTORS_NOINLINE void find_earliest_unsorted() noexcept {
@@ -259,7 +260,7 @@ class timer_heap {
   std::size_t sorted_ = 0;
   std::size_t unsorted_ = 0;
   bool is_in_round_ = false;
-  bool is_earliest_known_ = false;  // of those behind the heap
+  bool is_earliest_known_ = false;  // of the entries behind the heap
   TimePoint now_{};
   TimePoint earliest_unsorted_{};
   std::uint64_t last_of_round_ = 0;

@@ -13,7 +13,8 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-// Numbers that no two timers of the process share, ascending: taken in blocks, so that queues do not meet.
+// Ascending numbers, unique among the timers of the process. Each queue takes them in blocks, so that queues
+// rarely contend.
 class serial_numbers {
  public:
   std::uint64_t next() noexcept {
@@ -34,15 +35,15 @@ class serial_numbers {
   std::uint64_t last_ = 0;
 };
 
-// A timer without its data: where it is in the heap, and which timer it is. Its memory, once made, stays a
-// timer_record of the same slot for as long as the store lives.
+// A timer without its data: its position in the heap, and its identity. Once allocated, the memory remains a
+// timer_record of the same slot until the store is destroyed.
 template <class TimePoint>
 struct timer_record : timer_node<TimePoint> {
-  std::uint64_t serial = 0;  // of the timer that is here, or was here last
+  std::uint64_t serial = 0;  // of the timer in this slot, or the last one that was
 };
 
-// The timers of a queue, whatever their data: those that are in, that whose turn it is in a loop, those that
-// are retired, and memory for more. It moves as one; `timer_queue` makes and destroys the data.
+// The timers of a queue, independent of their data: the timers in the queue, the current one of a loop, the
+// retired ones, and memory for more. It is moved as a whole; `timer_queue` constructs and destroys the data.
 template <class TimePoint>
 class timer_store {
  public:
@@ -53,15 +54,15 @@ class timer_store {
   std::size_t slots() const noexcept { return memory_.taken(); }
   record& at_slot(std::size_t slot) const noexcept { return *slots_[slot]; }
 
-  // The record of the timer with that number, if it is in; else null.
+  // The record of the timer with this serial number if it is in the queue, else null.
   record* find(std::size_t slot, std::uint64_t serial) const noexcept {
     if (slot >= slots()) return nullptr;
     record* const found = slots_[slot];
     return found->serial == serial && found->is_in() ? found : nullptr;
   }
 
-  // A record that is in nothing, or null if there is no memory. All that the timer may ever need is allocated
-  // here. `create` makes a record in memory of that layout.
+  // A record that is not in the queue yet, or null if there is no memory. Everything that the timer can ever
+  // need is allocated here. `create` makes a record in memory of that layout.
   record* take(pool::layout layout, record* (*create)(void*) noexcept) noexcept {
     if (free_count_ != 0) [[likely]]
       return free_[--free_count_];
@@ -76,7 +77,7 @@ class timer_store {
     heap_.insert(r);
   }
 
-  // Of a retired one: nothing.
+  // Does nothing to a retired timer.
   void move(record& r, TimePoint due) noexcept {
     if (r.is_in()) [[likely]]
       return heap_.move(r, due, numbers_.next());
@@ -98,10 +99,10 @@ class timer_store {
 
   // ---- the loop over what is due --------------------------------------------------------------------------
 
-  // What is added or moved from now on has a higher order.
+  // Timers that are added or moved from now on have a higher order.
   std::uint64_t last_order() const noexcept { return numbers_.last(); }
 
-  // Takes out the next that is due in this round: its turn has come. Null if there is none.
+  // Removes the next timer that is due in this round and makes it the current one. Null if there is none.
   record* reach() noexcept {
     timer_node<TimePoint>* const found = heap_.first_due();
     if (found == nullptr) {
@@ -112,20 +113,20 @@ class timer_store {
     return current_ = static_cast<record*>(found);
   }
 
-  // Ends the turn of who has it: unless it is in again, it is retired.
+  // Ends the turn of the current timer: it is retired unless it is in the queue again.
   void end_turn() noexcept {
     record* const was = std::exchange(current_, nullptr);
     if (was != nullptr && !was->is_in()) retire(*was);
   }
 
-  // A retired one, to have its data destroyed; null if there is none.
+  // Takes a retired timer, so that its data can be destroyed; null if there is none.
   record* pop_retired() noexcept {
     record* const first = retired_;
     if (first != nullptr) retired_ = static_cast<record*>(first->next);
     return first;
   }
 
-  // Whether no timer is in, has its turn or is retired.
+  // Whether there is no timer in the queue, current or retired.
   bool is_vacant() const noexcept { return size() == 0 && current_ == nullptr && retired_ == nullptr; }
 
  private:
@@ -147,13 +148,13 @@ class timer_store {
   }
 
   pool memory_;
-  buffer<record*> slots_;  // all that were ever made
+  buffer<record*> slots_;  // all records ever made
   timer_heap<TimePoint> heap_;
   buffer<record*>
       free_;  // an array, since a list would have to be read from memory that was not used for long
   std::size_t free_count_ = 0;
   record* retired_ = nullptr;
-  record* current_ = nullptr;  // that whose turn it is, even if it is in again
+  record* current_ = nullptr;  // the timer that a loop reached last, even if it is in the queue again
   serial_numbers numbers_;
 };
 

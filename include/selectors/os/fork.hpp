@@ -17,35 +17,33 @@ namespace SELECTORS_NAMESPACE::detail {
 
 #if SELECTORS_HAS_FORK
 
-// How a child process is recognised. What must not be used by a child remembers a word that is not zero in
-// the process that made it, and is zero in every child from its first instruction: it is on a page that the
-// kernel empties in the child (MADV_WIPEONFORK, madvise(2), Linux 4.14; INHERIT_ZERO, minherit(2) of
-// FreeBSD; MAP_INHERIT_ZERO of OpenBSD and NetBSD). So a child is one in whatever handlers of
-// pthread_atfork(3) it runs first, after _Fork and a bare clone(2), and when the module that made the page
-// is unloaded. A child takes the next word for its own.
+// How a child process is recognized. An object that a child must not use remembers the address of a word that
+// is not zero in the process that made it, and zero in every child from its first instruction: the kernel
+// zeroes its page in a child (MADV_WIPEONFORK, madvise(2), Linux 4.14; INHERIT_ZERO, minherit(2) of FreeBSD;
+// MAP_INHERIT_ZERO of OpenBSD and NetBSD). So a child is recognized in every handler of pthread_atfork(3),
+// after _Fork and after a bare clone(2), and even if the module that made the page has been unloaded. A child
+// uses the next word as its own.
 //
-// Where the kernel has nothing of the kind (macOS, an old Linux, an emulator that ignores madvise), a
-// handler of pthread_atfork(3) empties the page. It misses what that misses: handlers that were registered
-// earlier run before it in the child, _Fork and clone(2) run none, and a module that is unloaded takes its
-// handlers away.
+// Where the kernel cannot do that (macOS, an old Linux, an emulator that ignores madvise), a handler of
+// pthread_atfork(3) zeroes the page. It has that function's limits: handlers that were registered earlier run
+// before it in the child, _Fork and clone(2) run none, and unloading a module removes its handlers.
 //
-// A child that shares its parent's memory (vfork(2), CLONE_VM) is not told apart.
+// A child that shares its parent's memory (vfork(2), CLONE_VM) cannot be recognized.
 struct process_page {
-  static constexpr std::uintptr_t size = 4096;  // or what the system makes of it
+  static constexpr std::uintptr_t size = 4096;  // madvise rounds up to the system's page size
 
-  std::uint32_t is_kept;  // no kernel has emptied this page
+  std::uint32_t is_kept;  // zero once the kernel has zeroed the page
   process_page* older;
 
-  static process_page* of(std::uintptr_t place) noexcept {
-    return reinterpret_cast<process_page*>((place - 1) & ~(size - 1));
+  static process_page* of(std::uintptr_t address) noexcept {
+    return reinterpret_cast<process_page*>((address - 1) & ~(size - 1));
   }
   std::uintptr_t begin() const noexcept { return reinterpret_cast<std::uintptr_t>(this + 1); }
   std::uintptr_t end() const noexcept { return reinterpret_cast<std::uintptr_t>(this) + size; }
 };
 
-// The next word that nobody has remembered yet, where the newest page ends if that has none left; and this
-// process's own. Each module has its own pages. They are never given back: another module may remember a
-// word of them.
+// The next unused word (the end of the newest page if that is full), and the word of this process. Each
+// module has its own pages. They are never unmapped, because another module may remember a word of them.
 inline constinit std::uintptr_t next_process_word = 0;
 inline constinit std::uint32_t* process_word = nullptr;
 inline constinit bool forks_are_handled = false;
@@ -58,7 +56,7 @@ inline void empty_kept_pages() noexcept {
       *reinterpret_cast<std::uint32_t*>(word) = 0;
 }
 
-// Two threads that both register the handler do no harm.
+// It is harmless if two threads register the handler.
 inline failure handle_forks() noexcept {
   if (__atomic_load_n(&forks_are_handled, __ATOMIC_RELAXED)) return {};
   const int error = pthread_atfork(nullptr, nullptr, empty_kept_pages);
@@ -67,7 +65,7 @@ inline failure handle_forks() noexcept {
   return {};
 }
 
-// Has the kernel empty the page in children. Zero, also where that is left to the handler; else an errno.
+// Makes the kernel zero the page in children. Returns 0, also where that is left to the handler, or an errno.
 inline int empty_in_children([[maybe_unused]] void* page) noexcept {
   int result = 0;
 #if defined(MADV_WIPEONFORK)
@@ -102,7 +100,7 @@ inline failure add_process_page(std::uintptr_t next) noexcept {
   return error == 0 ? failure() : failure::system("madvise", error);
 }
 
-// No word is taken twice, so what two threads take at once are both this process's.
+// No word is used twice; two threads that call this at once get two words, both of this process.
 SELECTORS_COLD inline failure take_process_word(std::uint32_t*& word) noexcept {
   if (const failure failed = handle_forks()) return failed;
   for (;;) {
@@ -119,8 +117,8 @@ SELECTORS_COLD inline failure take_process_word(std::uint32_t*& word) noexcept {
   }
 }
 
-// Remembers a process: the one in which it was set, whatever module did that and whatever module asks. The
-// check is one load, as a loop and a signal handler need it. Copies remember the same process.
+// Remembers the process in which it was set. It works across modules, and the check is one load, cheap enough
+// for a loop and a signal handler. Copies remember the same process.
 class process_stamp {
  public:
   process_stamp() noexcept = default;
@@ -130,7 +128,7 @@ class process_stamp {
     return *this;
   }
 
-  // Fails with what mmap(2), madvise(2) or pthread_atfork(3) fails with, and has changed nothing then.
+  // Fails with the error of mmap(2), madvise(2) or pthread_atfork(3); then nothing has changed.
   SELECTORS_NOINLINE failure set() noexcept {
     std::uint32_t* word = __atomic_load_n(&process_word, __ATOMIC_ACQUIRE);
     if (word == nullptr || __atomic_load_n(word, __ATOMIC_RELAXED) == 0)
@@ -140,25 +138,26 @@ class process_stamp {
   }
   void clear() noexcept { word_ = &zero_; }
 
-  // Whether this is the process in which it was set. False when it is empty.
-  // A plain load, since nobody writes the word while it is read, but the kernel in a child.
+  // Whether this is the process in which it was set. False when it is empty. A plain load is enough: only the
+  // kernel changes the word afterwards, when it makes a child.
   bool is_current() const noexcept { return *word_ != 0; }
   bool is_empty() const noexcept { return word_ == &zero_; }
-  // What it remembers the process by: not zero there, and zero in a child, as long as the process lives.
+  // The word: not zero in the process that set it, and zero in a child.
   const std::uint32_t* word() const noexcept { return word_; }
   static bool is_current(const std::uint32_t* word) noexcept {
     return __atomic_load_n(word, __ATOMIC_RELAXED) != 0;
   }
 
  private:
-  // Its own zero: one that a module has would be gone with the module, and another for each.
+  // What an empty stamp points to. A member, because a static one would differ between modules and disappear
+  // when its module is unloaded.
   const std::uint32_t* word_ = &zero_;
   std::uint32_t zero_ = 0;
 };
 
 #else
 
-// Every process is the first one.
+// Without fork(2) there are no children to recognize.
 class process_stamp {
  public:
   constexpr failure set() noexcept {

@@ -19,22 +19,22 @@
 
 namespace SELECTORS_NAMESPACE::detail {
 
-// Tells whether a number still names the file that it named, or the program has closed it and somebody else
-// may have it now. It asks no more than one system call.
+// Tells whether a number still names the same file, or the program has closed it and it may name another. One
+// system call at most.
 //
 // Linux: epoll and eventfd files share one inode, so fstat(2) cannot tell two of them apart, and /proc may
-// not be mounted. But every open file description has a signal number that fcntl(2) sets and gets
-// (F_SETSIG, F_GETSIG), and that nothing uses unless somebody sets O_ASYNC too; of a stranger's file it is
-// zero. Each file is given another number, in turn. What this cannot tell: the library's own files with the
-// same one of the 64 numbers, and a stranger's whose owner has set it.
+// not be mounted. But every open file description has a signal number (F_SETSIG and F_GETSIG, fcntl(2)),
+// which has no effect without O_ASYNC, and is zero unless it was set. Each of the library's files gets
+// another number, in turn. Not recognized as different: two of the library's files with the same one of the
+// 64 numbers, and a file whose owner has set the same number.
 //
-// Elsewhere, or if that call is refused: the inode, which tells pipes apart (not on OpenBSD and NetBSD,
-// where it is zero), but of other files their kind alone.
+// Elsewhere, or if that call is refused, the inode serves. It distinguishes pipes (except on OpenBSD and
+// NetBSD, where it is zero), but for other anonymous files only their kind.
 class file_mark {
  public:
   constexpr file_mark() noexcept = default;
 
-  // Of a file that was just opened, and that nobody else knows.
+  // Marks a file that was just opened.
   SELECTORS_NOINLINE static file_mark put_on(native_handle_type fresh) noexcept {
     const int kept = errno;
     file_mark mark;
@@ -59,7 +59,7 @@ class file_mark {
   bool is_signal() const noexcept { return value_ <= signals; }
 
 #if defined(F_SETSIG)
-  // Modules with counters of their own begin at different numbers.
+  // Modules have counters of their own; they start at different numbers.
   bool set_signal(native_handle_type fresh) noexcept {
     static constinit relaxed_atomic<std::uint32_t> marks{0};
     marks = marks + 1;
@@ -89,12 +89,12 @@ class file_mark {
   std::uint64_t value_ = none;
 };
 
-// dup3(2): of Linux and the BSDs, not of macOS.
+// dup3(2) exists on Linux and the BSDs, not on macOS.
 template <class Number>
 concept has_dup3 = requires(Number number) { dup3(number, number, O_CLOEXEC); };
 
-// Makes `number` a close-on-exec name of what `fresh` names; whether it could. A sandbox may allow the
-// older call alone.
+// Makes `number` a close-on-exec duplicate of `fresh`; returns whether it succeeded. A sandbox may allow only
+// the older call.
 template <class Number = native_handle_type>
 bool dup_onto(Number fresh, Number number) noexcept {
   int moved = -1;
@@ -113,12 +113,13 @@ bool dup_onto(Number fresh, Number number) noexcept {
   return moved >= 0 && ::fcntl(number, F_SETFD, FD_CLOEXEC) == 0;
 }
 
-// A descriptor that is closed with its owner, unless its number is somebody else's by then: a program that
-// closes all that it inherited, as daemons do, closes this one too. Every function keeps errno.
+// A descriptor that its owner closes, unless the number names another file by then: a program that closes all
+// inherited descriptors, as daemons do, closes this one too, and may reuse the number. Every function keeps
+// errno.
 class owned_descriptor {
  public:
   owned_descriptor() noexcept = default;
-  // Takes over what was just opened; an invalid number is none.
+  // Takes ownership of a descriptor that was just opened. An invalid number makes it empty.
   explicit owned_descriptor(native_handle_type fresh) noexcept : number_(fresh) {
     if (fresh >= 0)
       mark_ = file_mark::put_on(fresh);
@@ -137,7 +138,7 @@ class owned_descriptor {
   explicit operator bool() const noexcept { return number_ != invalid_handle; }
   native_handle_type get() const noexcept { return number_; }
 
-  // Whether the number still names what it named, as far as the kernel can tell.
+  // Whether the number still names the same file, as far as the kernel can tell.
   bool is_intact() const noexcept { return number_ != invalid_handle && mark_.is_on(number_); }
 
   SELECTORS_NOINLINE void close() noexcept {
@@ -145,7 +146,7 @@ class owned_descriptor {
     number_ = invalid_handle;
   }
 
-  // Goes on with another number, if there is one: the old one is free then.
+  // Moves to another number, if one is free, and frees the old one.
   void renumber() noexcept {
     const int kept = errno;
     native_handle_type moved = ::fcntl(number_, F_DUPFD_CLOEXEC, 0);
@@ -154,9 +155,9 @@ class owned_descriptor {
     errno = kept;
   }
 
-  // Owns what `fresh` owns from now on, and closes what it had. It keeps its number if that is its own
-  // still, or is free; else (somebody else has it, or it is beyond a limit that was lowered) it goes on
-  // with the number of `fresh`.
+  // Takes over the file of `fresh`, and closes its own. It keeps its number if that still names its file or
+  // is free. Otherwise (the program has reused it, or it is beyond a limit that was lowered) it takes the
+  // number of `fresh`.
   SELECTORS_NOINLINE void replace(owned_descriptor&& fresh) noexcept {
     const int kept = errno;
     if (fresh.number_ != number_ && takes_number(fresh.number_)) {
@@ -174,7 +175,8 @@ class owned_descriptor {
   bool takes_number(native_handle_type fresh) const noexcept {
     if (number_ == invalid_handle) return false;
     if (mark_.is_on(number_)) return dup_onto(fresh, number_);
-    // Not dup3: another thread may be given the number in between, and would lose it.
+    // The number was free. Not dup3: if another thread is given the number meanwhile, dup3 would close its
+    // file.
     native_handle_type moved = ::fcntl(fresh, F_DUPFD_CLOEXEC, number_);
     if (moved == number_) return true;
     close_descriptor(moved);

@@ -5,6 +5,7 @@
 
 #if !SELECTORS_HAS_WINSOCK
 
+#include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 
 #include <fcntl.h>
@@ -33,14 +34,15 @@ inline bool is_open_descriptor(native_handle_type handle) noexcept {
 
 // Whether poll(2) reports a file as always ready: a regular file, a directory, a disk, or a character device
 // without readiness (/dev/null). For a character device only poll(2) itself knows.
-inline bool is_always_ready_file(native_handle_type handle) noexcept {
+// Returns `refusal`, why another call does not take the file, if it is not one; nothing if it is.
+inline failure refusal_unless_always_ready(native_handle_type handle, failure refusal) noexcept {
   struct stat about{};
-  if (::fstat(handle, &about) != 0) return false;
-  if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode)) return true;
-  if (!S_ISCHR(about.st_mode)) return false;
+  if (::fstat(handle, &about) != 0) return failure::system("fstat", errno);
+  if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode)) return {};
+  if (!S_ISCHR(about.st_mode)) return refusal;
   constexpr short both = POLLIN | POLLOUT;
   pollfd asked{handle, both, 0};
-  return ::poll(&asked, 1, 0) == 1 && asked.revents == both;
+  return ::poll(&asked, 1, 0) == 1 && asked.revents == both ? failure() : refusal;
 }
 
 // Whether a system call does not exist or is forbidden: old kernels answer ENOSYS, sandboxes any of these.
@@ -80,8 +82,8 @@ class timespec_of {
 
 // Rounded up to whole microseconds: FreeBSD's pselect(2) rounds down to a timeval.
 constexpr std::chrono::nanoseconds whole_microseconds(std::chrono::nanoseconds timeout) noexcept {
-  constexpr auto most = std::chrono::floor<std::chrono::microseconds>((std::chrono::nanoseconds::max)());
-  return timeout <= most ? std::chrono::ceil<std::chrono::microseconds>(timeout) : timeout;
+  constexpr auto max_whole = std::chrono::floor<std::chrono::microseconds>((std::chrono::nanoseconds::max)());
+  return timeout <= max_whole ? std::chrono::ceil<std::chrono::microseconds>(timeout) : timeout;
 }
 
 }  // namespace SELECTORS_NAMESPACE::detail

@@ -8,11 +8,10 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 
-// <windows.h> brings <winsock.h> along unless it is told not to, and that contradicts <winsock2.h>. Here it
-// comes without what it has but for old times' sake: who needs that includes it first.
+// <windows.h> includes <winsock.h>, which conflicts with <winsock2.h>, unless WIN32_LEAN_AND_MEAN is defined.
+// It is defined here; a program that needs the rest of <windows.h> includes that first.
 #if defined(WSADESCRIPTION_LEN) && !defined(_WINSOCK2API_)
-#error \
-    "selectors: <winsock.h> is here already; include <winsock2.h> before <windows.h>, or define WIN32_LEAN_AND_MEAN"
+#error "selectors: include <winsock2.h> before <windows.h>, or define WIN32_LEAN_AND_MEAN"
 #endif
 
 #if !defined(NOMINMAX)
@@ -88,9 +87,9 @@ class countdown {
   // For the next wait: rounded up, and at most what one call accepts.
   int milliseconds() const noexcept {
     if (!is_finite()) return endless;
-    constexpr std::int64_t most_at_once = (std::numeric_limits<int>::max)() / 2;
+    constexpr std::int64_t max_at_once = (std::numeric_limits<int>::max)() / 2;
     const std::int64_t whole = left_.count() / 1'000'000 + (left_.count() % 1'000'000 > 0 ? 1 : 0);
-    return static_cast<int>(whole < most_at_once ? whole : most_at_once);
+    return static_cast<int>(whole < max_at_once ? whole : max_at_once);
   }
 
   // After a wait that found nothing: whether the timeout has passed.

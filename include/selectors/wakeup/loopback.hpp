@@ -94,7 +94,7 @@ class winsock_channel {
   bool reset() noexcept {
     const int kept = ::WSAGetLastError();
     bool taken = take();
-    for (int tries = 0; !taken && tries != most_tries && (state_.load(std::memory_order_acquire) & sent) != 0;
+    for (int tries = 0; !taken && tries != max_tries && (state_.load(std::memory_order_acquire) & sent) != 0;
          ++tries) {
       ::SwitchToThread();
       taken = take();
@@ -108,8 +108,8 @@ class winsock_channel {
 
  private:
   enum : int { claimed = 1, sent = 2 };
-  static constexpr int most_tries = 1000;
-  static constexpr int most_strangers = 64;
+  static constexpr int max_tries = 1000;
+  static constexpr int max_strangers = 64;
 
   bool take() noexcept {
     char bytes[16];
@@ -143,7 +143,7 @@ class winsock_channel {
     if (::connect(writer_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
       return false;
     call = "accept";
-    for (int strangers = 0; strangers != most_strangers; ++strangers) {
+    for (int strangers = 0; strangers != max_strangers; ++strangers) {
       reader_ = owned_socket(::accept(listener.get(), nullptr, nullptr));
       if (!reader_) return false;
       if (!are_peers()) continue;

@@ -7,16 +7,16 @@
 
 // The loop that a careful programmer writes on epoll(7): the address of what is watched in epoll_data, one
 // system call for each change, and no more checks than his own program needs.
-template <class Source>
-class by_hand_epoll {
+template <class Source, unsigned Trigger>
+class by_hand_on_epoll {
  public:
   Source& add(Source source) {
     auto* const added = new Source(source);
-    control(EPOLL_CTL_ADD, *added, EPOLLIN);
+    control(EPOLL_CTL_ADD, *added, EPOLLIN | Trigger);
     return *added;
   }
   void watch_writing(Source& source, bool wanted) {
-    control(EPOLL_CTL_MOD, source, wanted ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    control(EPOLL_CTL_MOD, source, (wanted ? EPOLLIN | EPOLLOUT : EPOLLIN) | Trigger);
   }
   void remove(Source& source) {
     control(EPOLL_CTL_DEL, source, 0);
@@ -51,3 +51,8 @@ class by_hand_epoll {
   bool running_ = false;
   epoll_event events_[most];
 };
+
+template <class Source>
+using by_hand_epoll = by_hand_on_epoll<Source, 0>;
+template <class Source>
+using by_hand_edge = by_hand_on_epoll<Source, EPOLLET>;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The double's <sys/event.h>: what of kqueue(2) the library may use. With KQUEUE_DOUBLE_OF_NETBSD its types are those of
-// NetBSD in 2016, and there is no filter for out-of-band data; else they are those of macOS.
+// The double's <sys/event.h>: the part of kqueue(2) that the library may use. With KQUEUE_DOUBLE_OF_NETBSD
+// its types are those of NetBSD in 2016, and there is no filter for out-of-band data; else they are those of
+// macOS.
 
 #include <stddef.h>
 #include <stdint.h>
