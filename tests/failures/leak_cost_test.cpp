@@ -45,6 +45,7 @@ class leaking {
       reader.release();
       const pipe_ends fresh = make_pipe();
       reader = dup_above(fresh.reader, 3);
+      writer = dup_above(fresh.writer, 3);
       register_(reader.get());
     } else {
       descriptor one = dup_of(source_.reader);

@@ -300,7 +300,8 @@ class script {
         {
           const in_library now;
           const limited_memory memory;
-          CHECK((sel_->native_handle(error) >= 0) == !error);
+          const bool has_handle = sel_->native_handle(error) >= 0;
+          CHECK(has_handle == !error);
         }
         if (!error) return;
         CHECK(promised_(error, ""));

@@ -68,6 +68,8 @@ in_library::~in_library() { is_in_library = false; }
 std::vector<int> errors_of(std::string_view call) {
   static const std::map<std::string_view, std::vector<int>> errors{
       {"epoll_create1", {EMFILE, ENFILE, ENOMEM, EINVAL, ENOSYS, EPERM, EACCES}},
+      {"epoll_create", {EMFILE, ENFILE, ENOMEM, EINVAL, EPERM}},
+      {"ioctl", {EINVAL, ENOTTY}},
       {"epoll_ctl", {EBADF, EEXIST, EINVAL, ELOOP, ENOENT, ENOMEM, ENOSPC, EPERM}},
       {"epoll_wait", {EBADF, EINTR, EINVAL}},
       {"epoll_pwait2", {EBADF, EINTR, EINVAL, ENOSYS, EPERM, EACCES, EOPNOTSUPP}},
@@ -115,6 +117,8 @@ WRAP(int, pselect,
      (int count, fd_set* readers, fd_set* writers, fd_set* exceptional, const timespec* timeout,
       const sigset_t* mask),
      count, readers, writers, exceptional, timeout, mask)
+WRAP(int, poll, (pollfd * watched, nfds_t count, int timeout), watched, count, timeout)
+WRAP(int, epoll_create, (int size), size)
 WRAP(int, dup2, (int from, int to), from, to)
 WRAP(int, fstat, (int handle, struct stat* about), handle, about)
 WRAP(int, madvise, (void* begin, std::size_t size, int advice), begin, size, advice)
@@ -181,6 +185,16 @@ extern "C" int __wrap_fcntl(int handle, int command, ...) {
   if (command == F_GETSIG) __real_close(handle);
   errno = error;
   return -1;
+}
+
+extern "C" int __real_ioctl(int handle, unsigned long request, ...);
+extern "C" int __wrap_ioctl(int handle, unsigned long request, ...);
+extern "C" int __wrap_ioctl(int handle, unsigned long request, ...) {
+  va_list rest;
+  va_start(rest, request);
+  void* const argument = va_arg(rest, void*);
+  va_end(rest);
+  return support::fails("ioctl") ? -1 : __real_ioctl(handle, request, argument);
 }
 
 extern "C" long __real_syscall(long number, ...);
