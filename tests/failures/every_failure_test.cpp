@@ -353,13 +353,15 @@ TEST_CASE("a wait for ever or not at all is an epoll_wait", "[failures]") {
 
 TEST_CASE("reopening is tried again when it was interrupted, or met another thread's opening", "[failures]") {
   const int error = GENERATE(EINTR, EBUSY);
-  selector<void, epoll_backend> sel;
-  failing_system_calls seam({1, error, false});
+  wakeup bell;
+  const int number = bell.native_handle();
+  failing_system_calls seam({3, error, false});
   const in_library now;
   std::error_code refused;
-  sel.reopen(refused);
+  bell.reopen(refused);
   CHECK(seam.name() == "dup3");
   CHECK_FALSE(refused);
+  CHECK(bell.native_handle() == number);
 }
 
 TEST_CASE("what is not exclusive is modified by one call", "[failures]") {
