@@ -107,7 +107,7 @@ BACKEND_TEST_CASE("a constructor that registers others, and throws or not", "[ca
 
 BACKEND_TEST_CASE("constructors nest, and the one that throws takes back its own key alone", "[callbacks]",
                   backends) {
-  const std::size_t thrower = GENERATE(0, 1, 2, 3, 99);
+  const std::size_t thrower = GENERATE(0U, 1U, 2U, 3U, 99U);
   stage<TestType> all;
   std::function<void(std::size_t)> nest = [&](std::size_t i) {
     const auto made = [&, i] {

@@ -232,15 +232,16 @@ BACKEND_TEST_CASE("what the kernel refused is asked for again by modify and by r
 
 BACKEND_TEST_CASE("what was refused is told whatever was asked for, and a signal takes it from nobody",
                   "[failures]", refusing) {
+  constexpr event what = priority_or_read<TestType>;
   with_refusals<TestType> one;
-  one.sel.modify(one.pipe.reader, event::priority);
+  one.sel.modify(one.pipe.reader, what);
   refuse.add = ENOMEM;
   one.sel.reopen();
   refuse = {};
   refuse.wait = ENOMEM;
   CHECK(error_of([&](auto& error) { CHECK(one.sel.select(1s, error).empty()); }) == system_error_of(ENOMEM));
   refuse.wait = EINTR;
-  expect_ready(one.sel, {{one.pipe.reader.get(), event::priority | event::error}});
+  expect_ready(one.sel, {{one.pipe.reader.get(), what | event::error}});
   one.sel.unregister(one.pipe.reader);
   CHECK(one.sel.select_until(std::chrono::steady_clock::now() + 1h).empty());
 }

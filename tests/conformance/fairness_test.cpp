@@ -113,8 +113,8 @@ std::vector<kind> mixtures(std::size_t which, std::size_t count) {
 BACKEND_TEST_CASE("a budget serves everybody within as many loops as it takes, and one", "[fairness]",
                   backends) {
   for (std::size_t mixture = 0; mixture != 9; ++mixture) {
-    for (const std::size_t count : {2, 7, 20, 61}) {
-      for (const std::size_t budget : {1, 2, 5, 19}) {
+    for (const std::size_t count : {2U, 7U, 20U, 61U}) {
+      for (const std::size_t budget : {1U, 2U, 5U, 19U}) {
         INFO("mixture " << mixture << ", " << count << " ready, budget " << budget);
         crowd<TestType> all;
         for (const kind one : mixtures(mixture, count - 1)) all.add(one);
@@ -148,7 +148,7 @@ BACKEND_TEST_CASE("among those that are always ready, nobody starves however lon
 }
 
 BACKEND_TEST_CASE("what is reported once is reported once, whatever the budget", "[fairness]", backends) {
-  for (const std::size_t budget : {1, 2, 3, 8}) {
+  for (const std::size_t budget : {1U, 2U, 3U, 8U}) {
     crowd<TestType> all;
     for (int i = 0; i != 10; ++i) all.add(i % 2 == 0 ? kind::oneshot : kind::marked);
     std::multiset<native_handle_type> served;

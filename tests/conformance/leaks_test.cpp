@@ -32,7 +32,7 @@ struct crowd {
 }  // namespace
 
 TEST_CASE("a leak does not disturb waits, long after it happened", "[leaks]") {
-  const std::size_t keys = GENERATE(1, 20, 100);
+  const std::size_t keys = GENERATE(1U, 20U, 100U);
   crowd all(keys);
   std::vector<leaked> left;
   for (int i = 0; i != 5; ++i) left.push_back(leak(all.sel));
@@ -49,7 +49,7 @@ TEST_CASE("a leak does not disturb waits, long after it happened", "[leaks]") {
 }
 
 TEST_CASE("what is registered after a leak is reported at the usual price", "[leaks]") {
-  const std::size_t keys = GENERATE(10, 100);
+  const std::size_t keys = GENERATE(10U, 100U);
   crowd all(keys);
   leaked left = leak(all.sel);
   for (int i = 0; i != 4; ++i) expect_idle(all.sel);
@@ -72,7 +72,7 @@ TEST_CASE("what is registered after a leak is reported at the usual price", "[le
 // A key that is taken for one that its loop has reported already would be found by `empty`, and not by the
 // loop.
 TEST_CASE("empty and the entries agree, over as many loops as there are", "[leaks]") {
-  const std::size_t keys = GENERATE(1, 100);
+  const std::size_t keys = GENERATE(1U, 100U);
   crowd all(keys);
   std::vector<leaked> left;
   std::vector<pipe_ends> live = make_pipes(3);
@@ -95,7 +95,7 @@ TEST_CASE("empty and the entries agree, over as many loops as there are", "[leak
 }
 
 TEST_CASE("a number that leaks again and again is reported for its last key alone", "[leaks]") {
-  const std::size_t keys = GENERATE(2, 60);
+  const std::size_t keys = GENERATE(2U, 60U);
   crowd all(keys);
   std::vector<pipe_ends> files;
   std::vector<descriptor> kept;

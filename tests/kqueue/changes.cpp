@@ -158,10 +158,14 @@ void close_children(queue& in) {
   while (!in.children.empty()) end_watching(in, in.children.begin());
 }
 
+// Whoever watches the queue sees what epoll does not know of.
 void show_users([[maybe_unused]] queue& in) {
 #if defined(EVFILT_USER)
-  const bool is_triggered =
+  bool is_triggered =
       std::any_of(in.users.begin(), in.users.end(), [](const user& one) { return one.is_triggered; });
+  for (auto& [number, of] : in.watches)
+    for (const note& one : of.notes)
+      if (of.is_forever && of.type == kind::device && one.is_there && !one.is_told) is_triggered = true;
   if (is_triggered == in.is_triggered) return;
   in.triggered.type = kind::user;
   epoll_event event{EPOLLIN, {&in.triggered}};

@@ -186,6 +186,7 @@ std::size_t collect(queue& in, struct kevent* events, std::size_t room) {
       forget(in, place->second, found[i].filter);
     }
   }
+  show_users(in);
   return told;
 }
 

@@ -28,8 +28,25 @@
 namespace kqueue_double {
 namespace {
 
-std::recursive_mutex guard;
-using lock = std::lock_guard<std::recursive_mutex>;
+// In a child nobody holds it: whoever did is a thread of the parent's.
+class process_mutex {
+ public:
+  void lock() {
+    if (const pid_t current = ::getpid(); process_ != current) {
+      new (&mutex_) std::recursive_mutex;
+      process_ = current;
+    }
+    mutex_.lock();
+  }
+  void unlock() { mutex_.unlock(); }
+
+ private:
+  std::recursive_mutex mutex_;
+  pid_t process_ = ::getpid();
+};
+
+process_mutex guard;
+using lock = std::lock_guard<process_mutex>;
 
 map<std::shared_ptr<queue>>& queues() {
   static auto* const all = new (std::malloc(sizeof(map<std::shared_ptr<queue>>))) map<std::shared_ptr<queue>>;
@@ -161,6 +178,7 @@ int kevent(int kq, const struct kevent* changes, kqueue_double_count change_coun
     for (std::size_t i = 0; i != static_cast<std::size_t>(change_count); ++i) {
       struct kevent change = changes[i];
       const int error = apply(*in, change);
+      show_users(*in);
       if (error == 0 && (change.flags & EV_RECEIPT) == 0) continue;
       if (receipts == space) {
         if (error == 0) break;  // what follows is not processed
@@ -210,8 +228,12 @@ int dup2(int from, int to) noexcept {
 
 pid_t fork() noexcept {
   static const auto real = reinterpret_cast<pid_t (*)()>(::dlsym(RTLD_NEXT, "fork"));
+  guard.lock();  // so that no thread leaves the child half a change
   const pid_t child = real();
-  if (child == 0) leave_to_parent();
+  if (child == 0)
+    leave_to_parent();
+  else
+    guard.unlock();
   return child;
 }
 

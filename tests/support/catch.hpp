@@ -31,11 +31,14 @@ struct backend_name {
       return Backend::test_name();
     else if constexpr (requires { Backend::name; })
       return std::string(Backend::name);
+    else if constexpr (requires { typename Backend::backend_type; })  // a selector
+      return backend_name<typename Backend::backend_type>::get();
     else  // a unit of time, or another std::ratio
       return std::to_string(Backend::num) + "/" + std::to_string(Backend::den);
   }
 };
 template <template <class> class Wrapper, class Backend>
+  requires requires { Backend::name; }
 struct backend_name<Wrapper<Backend>> {
   static std::string get() {
     if constexpr (requires { Wrapper<Backend>::test_name(); })

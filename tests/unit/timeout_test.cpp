@@ -19,12 +19,6 @@ using namespace std::chrono_literals;
 using std::chrono::duration;
 using std::chrono::time_point;
 
-// What the name of a test over periods ends in.
-template <std::intmax_t Num, std::intmax_t Den>
-struct support::backend_name<std::ratio<Num, Den>> {
-  static std::string get() { return std::to_string(Num) + "/" + std::to_string(Den) + " s"; }
-};
-
 namespace {
 
 template <class Rep>

@@ -194,7 +194,7 @@ class core {
     state_.cursor = nullptr;
   }
 
-  static failure check(const any_interest& what) noexcept {
+  static failure refusal_of(const any_interest& what) noexcept {
     event_mask allowed = requestable_events<Backend>;
     if (what.exclusive) allowed &= event::read | event::write;
     const event_mask refused = what.events - allowed;

@@ -45,7 +45,7 @@ SELECTORS_NOINLINE failure core<Backend>::add(native_handle_type handle, const a
   if (!is_valid(handle)) return errc::invalid_handle;
   if (keys().find(handle) != nullptr) return errc::already_registered;
   if (state_.constructing && is_being_constructed(handle)) return errc::already_registered;
-  if (const failure refused = check(what)) return refused;
+  if (const failure refused = refusal_of(what)) return refused;
   if (!Backend::refuses_closed || what.events.empty())
     if (!Backend::is_open(handle)) return failure::not_open();
   // Memory is reserved first, but the kernel's errors take precedence.
@@ -98,7 +98,7 @@ inline failure core<Backend>::modify(lookup which, any_interest what) noexcept {
   if (const failure refused = usable()) return refused;
   record* const r = which.key_record;
   if (r == nullptr) return which.missing();
-  if (const failure refused = check(what)) return refused;
+  if (const failure refused = refusal_of(what)) return refused;
   if (r->interest == what && what.mode == trigger::level && r->armed && !r->failed) {
     count(statistic::saved);
     return {};
@@ -138,7 +138,7 @@ template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::watch(lookup which, const any_interest& what) noexcept {
   if (const failure refused = usable()) return refused;
   if (which.key_record == nullptr) return which.missing();
-  if (const failure refused = check(what)) return refused;
+  if (const failure refused = refusal_of(what)) return refused;
   record& r = *which.key_record;
   if (what.events.empty() || !r.attached) {
     if (!what.events.empty() && !Backend::is_open(r.handle)) return failure::not_open();
