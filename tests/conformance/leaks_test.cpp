@@ -73,7 +73,7 @@ TEST_CASE("what is registered after a leak is reported at the usual price", "[le
 
 // Were the timeout to start anew with each, the wait would not end before the writing does.
 BACKEND_TEST_CASE("wake-ups that are stale neither stretch a wait nor cut it short", "[leaks]", backends) {
-  const std::size_t keys = GENERATE(1, 100);
+  const std::size_t keys = GENERATE(1U, 100U);
   const bool has_met_it = GENERATE(false, true);
   selector<void, TestType> sel;
   auto quiet = make_pipes(keys);
