@@ -6,6 +6,7 @@
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
 #include "support/nested.hpp"
+#include "support/skip.hpp"
 
 #include <utility>
 #include <vector>
@@ -14,6 +15,12 @@
 
 using namespace selectors;
 using namespace support;
+
+namespace {
+
+constexpr auto no_front = "the queue has no events of the program's own";
+
+}
 
 BACKEND_TEST_CASE("what a loop did not reach wakes the outer loop", "[nested]", outer_loops) {
   if (!has_front) return skip(no_front);
