@@ -73,12 +73,23 @@ BACKEND_TEST_CASE("a signal ends a wait early, empty and without an error", "[si
     CHECK_FALSE(error);
     CHECK(sel.select(60s).empty());
     CHECK(sel.select_until(std::chrono::steady_clock::now() + 60s).empty());
-    CHECK(sel.select().empty());
+    CHECK(sel.select().interrupted());
+    const auto range = sel.select(60s);
+    CHECK(range.empty());
+    CHECK(range.interrupted());
+    CHECK(sel.select_until(std::chrono::steady_clock::now() + 60s).interrupted());
     signals.stop();
   }
+  CHECK_FALSE(sel.select(0s).interrupted());
+  CHECK_FALSE(sel.select(2ms).interrupted());
+  CHECK_FALSE(typename selector<void, TestType>::ready_range().interrupted());
   CHECK(std::chrono::steady_clock::now() - start < 60s);
   write_byte(pipe.writer);
+  CHECK_FALSE(sel.select().interrupted());
   expect_ready(sel, {{pipe.reader.get(), event::read}});
+  sel.close();
+  std::error_code error;
+  CHECK_FALSE(sel.select(error).interrupted());
 }
 
 BACKEND_TEST_CASE("a storm of signals loses no event", "[signals]", backends) {

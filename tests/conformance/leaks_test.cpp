@@ -9,6 +9,8 @@
 #include "support/nested.hpp"
 #include "support/skip.hpp"
 
+#include <atomic>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -67,6 +69,39 @@ TEST_CASE("what is registered after a leak is reported at the usual price", "[le
   CHECK(counted.waits == 200);
   CHECK(counted.heals <= 1);
   CHECK(counted.stale <= 2);
+}
+
+// Were the timeout to start anew with each, the wait would not end before the writing does.
+BACKEND_TEST_CASE("wake-ups that are stale neither stretch a wait nor cut it short", "[leaks]", backends) {
+  const std::size_t keys = GENERATE(1U, 100U);
+  const bool has_met_it = GENERATE(false, true);
+  selector<void, TestType> sel;
+  auto quiet = make_pipes(keys);
+  for (auto& [reader, writer] : quiet) sel.register_(reader, event::read);
+  std::vector<leaked> left;
+  for (int i = 0; i != 3; ++i) left.push_back(leak(sel));
+  if (has_met_it) expect_idle(sel);
+  std::atomic<bool> is_over = false;
+  std::thread writing([&] {
+    for (int i = 0; i != 5000 && !is_over; ++i) {
+      for (auto& one : left) (void)!::write(one.pipe.writer.get(), "x", 1);
+      std::this_thread::sleep_for(2ms);
+    }
+  });
+  for (const auto time : {20ms, 35ms}) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto range = sel.select(time);
+    CHECK(range.empty());
+    CHECK_FALSE(range.interrupted());
+    CHECK(std::chrono::steady_clock::now() - start >= time);
+    CHECK(std::chrono::steady_clock::now() - start < 8s);
+    const auto until = std::chrono::steady_clock::now() + time;
+    CHECK(sel.select_until(until).empty());
+    CHECK(std::chrono::steady_clock::now() >= until);
+    CHECK(std::chrono::steady_clock::now() < until + 8s);
+  }
+  is_over = true;
+  writing.join();
 }
 
 // A key that is taken for one that its loop has reported already would be found by `empty`, and not by the

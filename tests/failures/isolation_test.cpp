@@ -130,7 +130,7 @@ TEST_CASE("no failure while leaks are isolated loses a key", "[failures]") {
       for (const bool lasts : {false, true})
         if (!lasts || error != EINTR) play_with({calls, error, lasts}, is_nested);
   }
-  CHECK(calls > 50);
+  CHECK(calls >= 50);
 }
 
 #endif

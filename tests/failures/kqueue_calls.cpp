@@ -2,7 +2,6 @@
 #include "system_calls.hpp"
 #include "wrap.hpp"
 
-#include <poll.h>
 #include <sys/event.h>
 
 #include <cerrno>
@@ -12,7 +11,6 @@
 
 // NOLINTBEGIN(bugprone-reserved-identifier)
 WRAP(int, kqueue, ())
-WRAP(int, poll, (pollfd * watched, nfds_t count, int timeout), watched, count, timeout)
 
 // Not a terminal, then.
 extern "C" int __real_isatty(int handle);

@@ -296,13 +296,14 @@ class script {
   void ask_for_the_handle() {
     if constexpr (selectors::pollable<selector_type&>) {
       std::error_code error;
+      int handle = -1;
       for (int tries = 0; tries != 2; ++tries) {
         {
           const in_library now;
           const limited_memory memory;
-          const bool has_handle = sel_->native_handle(error) >= 0;
-          CHECK(has_handle == !error);
+          handle = sel_->native_handle(error);
         }
+        CHECK((handle >= 0) == !error);
         if (!error) return;
         CHECK(promised_(error, ""));
         ++refusals_;
