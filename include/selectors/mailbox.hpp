@@ -297,7 +297,7 @@ failure mailbox<T>::try_post(D&& value) noexcept(std::is_nothrow_constructible_v
   if (!queue_.lock()) return failure::system("lock", EDEADLK);
   if (const failure failed = queue_.make_room()) return failed;
   if constexpr (std::same_as<D, T>) {
-    queue_.append(std::move(value));
+    queue_.append(std::forward<D>(value));
     announce_and_unlock();
     return {};
   } else {
