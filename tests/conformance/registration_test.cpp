@@ -289,7 +289,9 @@ BACKEND_TEST_CASE("what points to a thing with a handle is registered by it", "[
 }
 
 BACKEND_TEST_CASE("watch registers what is not registered, and keeps what is", "[registration]", backends) {
-  auto [reader, writer] = make_pipe();
+  auto pipe = make_pipe();
+  const descriptor& reader = pipe.reader;
+  const descriptor& writer = pipe.writer;
   std::error_code error = errc::closed;
   selector<std::unique_ptr<int>, TestType> sel;
   auto data = std::make_unique<int>(1);

@@ -378,7 +378,11 @@ SELECTORS_NOINLINE native_handle_type core<Backend>::native_handle(failure& why)
     const bool has_unreached = state_.cursor != nullptr && state_.cursor != state_.end;
     if (is_of_this_process()) signal(has_unreached || has_own_work());
   }
-  return state_.backend.native_handle();
+  // clang 14 instantiates this for every backend of an explicit instantiation, whatever the constraint.
+  if constexpr (has_native_handle_v<Backend>)
+    return state_.backend.native_handle();
+  else
+    return invalid_handle;
 }
 
 // Whether `select(0)` would report or destroy something without the kernel reporting anything.
