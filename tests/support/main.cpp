@@ -6,3 +6,10 @@
 #define CATCH_CONFIG_MAIN
 #include <catch2/catch.hpp>
 #endif
+
+#include <csignal>
+
+// Whoever starts the tests may ignore SIGHUP, as nohup(1) does: some tests end children by it.
+#if defined(SIGHUP)
+[[maybe_unused]] static const auto hangup_before = std::signal(SIGHUP, SIG_DFL);
+#endif
