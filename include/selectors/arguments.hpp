@@ -2,6 +2,7 @@
 #pragma once
 
 #include <selectors/backend/concept.hpp>
+#include <selectors/detail/data_for.hpp>
 #include <selectors/detail/raise.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/version.hpp>
@@ -24,12 +25,6 @@ constexpr bool is_noexcept_handle() noexcept {
   if constexpr (pollable<H>) return detail::handle_of_is_noexcept<H>();
   return true;
 }
-
-// What can be passed as data: anything that converts to a Data, except an error_code, which always receives
-// the error.
-template <class D, class Data>
-concept data_for = !std::is_void_v<Data> && !std::same_as<std::remove_cvref_t<D>, std::error_code> &&
-                   std::convertible_to<D, Data>;
 
 // Whether a key can be made without data.
 template <class Data>

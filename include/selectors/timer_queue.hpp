@@ -2,6 +2,7 @@
 #pragma once
 
 #include <selectors/config.hpp>
+#include <selectors/detail/data_for.hpp>
 #include <selectors/detail/due_time.hpp>
 #include <selectors/detail/pool.hpp>
 #include <selectors/detail/raise.hpp>
@@ -121,12 +122,6 @@ template <class Data, class Clock>
 timer_id<Data, Clock> basic_timer<Data, Clock>::id() const noexcept {
   return timer_access::id_of<timer_id<Data, Clock>>(static_cast<const record&>(*this));
 }
-
-// What can be passed as data: anything that converts to a Data, except an error_code, which always receives
-// the error.
-template <class D, class Data>
-concept timer_data_for = !std::is_void_v<Data> && !std::same_as<std::remove_cvref_t<D>, std::error_code> &&
-                         std::convertible_to<D, Data>;
 
 // Iterates over the timers by slot, from the last to the first, so that timers added meanwhile cannot make it
 // endless. It holds a position, not a timer, so any timer may be cancelled meanwhile.
@@ -292,7 +287,7 @@ class timer_queue {
   /// everything else has succeeded. If its constructor throws, the exception propagates, from this form too,
   /// and nothing is added.
   template <detail::due_for<Clock> When, class D = Data>
-    requires detail::timer_data_for<D, Data>
+    requires detail::data_for<D, Data>
   timer_type* add(When due, D&& data, std::error_code& error) noexcept(is_noexcept_add<When, D>) {
     return report(try_add(due, std::forward<D>(data)), error);
   }
@@ -305,7 +300,7 @@ class timer_queue {
     return checked(try_add(due));
   }
   template <detail::due_for<Clock> When, class D = Data>
-    requires detail::timer_data_for<D, Data>
+    requires detail::data_for<D, Data>
   timer_type& add(When due, D&& data) {
     return checked(try_add(due, std::forward<D>(data)));
   }

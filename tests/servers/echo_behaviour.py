@@ -2,6 +2,7 @@
 """What every echo server does, however it is built: a mixin for the tests of each."""
 
 import random
+import signal
 import socket
 import threading
 
@@ -98,3 +99,30 @@ class EchoBehaviour:
         for client in clients:
             client.close()
         driver.until(lambda: server.descriptors() == open_now - 200 * self.DESCRIPTORS)
+
+
+class EchoOnPort(EchoBehaviour):
+    """And one whose first argument is its port, and that leaves SIGTERM alone."""
+
+    END = -signal.SIGTERM  # it has no handler
+
+    def server(self, *arguments, **more):
+        return super().server(str(driver.free_port()), *arguments, vocabulary=False, **more)
+
+    def test_out_of_descriptors_it_pauses_and_goes_on(self):
+        server = self.server(limit=10)
+        clients = [self.connect(server) for _ in range(20)]
+        driver.until(lambda: server.descriptors() == 10)
+        self.assert_idle(server)
+        for client in clients[:16]:
+            client.close()
+        self.serves(clients[-1])
+
+    def test_a_port_in_use(self):
+        taken = self.server()
+        code, out, err = driver.run(str(taken.address[1]))
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("in use", err)
+
+    def test_a_port_that_is_none(self):
+        self.assertEqual(driver.run("nonsense")[0], 2)
