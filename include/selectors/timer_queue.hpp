@@ -242,6 +242,15 @@ class timer_queue {
   using store = detail::timer_store<typename Clock::time_point>;
   using record = typename store::record;
 
+  template <class When, class... D>
+  static constexpr bool is_noexcept_add = [] {
+    const bool is_of_clock = !detail::is_duration<When> || noexcept(Clock::now());
+    if constexpr (std::is_void_v<Data>)
+      return is_of_clock;
+    else
+      return is_of_clock && std::is_nothrow_constructible_v<Data, D...>;
+  }();
+
  public:
   using data_type = Data;
   using clock = Clock;
@@ -397,15 +406,6 @@ class timer_queue {
       if (taken != nullptr) from.give(*taken);
     }
   };
-
-  template <class When, class... D>
-  static constexpr bool is_noexcept_add = [] {
-    const bool is_of_clock = !detail::is_duration<When> || noexcept(Clock::now());
-    if constexpr (std::is_void_v<Data>)
-      return is_of_clock;
-    else
-      return is_of_clock && std::is_nothrow_constructible_v<Data, D...>;
-  }();
 
   template <class When, class... D>
   attempt try_add(When due, D&&... data) {

@@ -151,7 +151,8 @@ BACKEND_TEST_CASE("what `ready` returns can be awaited again", "[coroutine]", ba
     std::error_code error;
     auto awaited = ready(sel, pipe.reader, event::read, timers, 1ms, error);
     auto copy = awaited;
-    event_mask got = co_await awaited;
+    event_mask got;
+    got = co_await awaited;
     CHECK(got == event::read);
     drain(pipe.reader);
     ++step;

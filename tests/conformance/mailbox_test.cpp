@@ -192,7 +192,9 @@ TEST_CASE("a loop within a loop over a mailbox goes on where the outer one stand
 TEST_CASE("what is taken is a single-pass range", "[mailbox]") {
   using taken = mailbox<std::unique_ptr<int>>::taken;
   STATIC_REQUIRE(std::ranges::input_range<taken>);
+#if __cpp_lib_ranges >= 202110L  // P2415: what is no view can be kept by one
   STATIC_REQUIRE(std::ranges::viewable_range<taken>);
+#endif
   STATIC_REQUIRE(std::same_as<std::ranges::range_reference_t<taken>, std::unique_ptr<int>&>);
   STATIC_REQUIRE_FALSE(std::is_copy_constructible_v<taken>);
   mailbox<std::unique_ptr<int>> box;
