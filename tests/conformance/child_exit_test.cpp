@@ -176,7 +176,8 @@ BACKEND_TEST_CASE("a child that has ended before is reported at once", "[child_e
   typename TestType::child child(ended_child(3));
   sel.register_(child, event::read);
   CHECK(ready_in_the_end(sel).size() == 1);
-  CHECK(WEXITSTATUS(child.reap().value()) == 3);
+  const int status = child.reap().value();
+  CHECK(WEXITSTATUS(status) == 3);
   expect_idle(sel);
   CHECK_FALSE(has_children());
 }
@@ -310,7 +311,8 @@ BACKEND_TEST_CASE("a child that stops and goes on has not ended", "[child_exit]"
   }
   held.release();
   CHECK(ready_in_the_end(sel).size() == 1);
-  CHECK(WIFEXITED(child.reap().value()));
+  const int status = child.reap().value();
+  CHECK(WIFEXITED(status));
 }
 
 TEMPLATE_TEST_CASE("what is no child of this process is refused", "[child_exit]", child_exit, sigchld_exit) {
@@ -366,7 +368,8 @@ BACKEND_TEST_CASE("a child that is moved keeps its handle", "[child_exit]", ways
     CHECK(assigned.native_handle() == handle);
     second.release();
     CHECK(ready_in_the_end(sel).size() == 1);
-    CHECK(WEXITSTATUS(assigned.reap().value()) == 5);
+    const int status = assigned.reap().value();
+    CHECK(WEXITSTATUS(status) == 5);
     CHECK(is_child(first.pid()));
   }
   CHECK(open_descriptors().size() == open);
@@ -401,7 +404,8 @@ TEMPLATE_TEST_CASE("without a free descriptor opening fails, reaping does not", 
   CHECK(error == std::error_code(EMFILE, std::system_category()));
   held.release();
   CHECK(ready_in_the_end(sel).size() == 1);
-  CHECK(WEXITSTATUS(child.reap().value()) == 4);
+  const int status = child.reap().value();
+  CHECK(WEXITSTATUS(status) == 4);
   expect_idle(sel);
 }
 
@@ -588,7 +592,8 @@ TEMPLATE_TEST_CASE("a child process has none of its parent's children", "[child_
   expect_idle(sel);
   held.release();
   CHECK(ready_in_the_end(sel).size() == 1);
-  CHECK(WEXITSTATUS(child->reap().value()) == 6);
+  const int status = child->reap().value();
+  CHECK(WEXITSTATUS(status) == 6);
 }
 
 // ---- sandboxes and old kernels

@@ -282,7 +282,7 @@ TEST_CASE("the program's handler is replaced, calls restart, and no signal is bl
   CHECK((action_of(SIGUSR1).sa_flags & SA_RESTART) != 0);
   ::pthread_sigmask(SIG_SETMASK, nullptr, &mask);
   for (int number = 1; number != 32; ++number)
-    CHECK(::sigismember(&mask, number) == ::sigismember(&mask_before, number));
+    CHECK(sigismember(&mask, number) == sigismember(&mask_before, number));
 }
 
 TEST_CASE("a signal set allocates nothing", "[signal_set]") {

@@ -251,7 +251,7 @@ class signal_handlers {
     struct sigaction action{};
     action.sa_sigaction = &handle_signal;
     // So that no handler of the program interrupts this one and leaves it by siglongjmp(3).
-    ::sigfillset(&action.sa_mask);
+    sigfillset(&action.sa_mask);  // a macro in some systems
     action.sa_flags = SA_SIGINFO | (replaces ? SA_RESTART | SA_ONSTACK : flags_beside(which.before));
     return ::sigaction(number, &action, nullptr) == 0;
   }
