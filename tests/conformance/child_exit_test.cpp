@@ -216,7 +216,7 @@ BACKEND_TEST_CASE("a child that somebody else has waited for is reported once, a
   }
 }
 
-BACKEND_TEST_CASE("where SIGCHLD is ignored, the end is reported without a status", "[child_exit]",
+BACKEND_TEST_CASE("where SIGCHLD is ignored, the end is reported without a status", "[child_exit][native]",
                   ways_and_backends) {
   const handler ignored(SIG_IGN);
   selector<void, typename TestType::backend> sel;
@@ -652,7 +652,7 @@ int use_children() {
 
 }  // namespace
 
-TEST_CASE("a system call of pidfds that is forbidden, or unknown, is replaced", "[child_exit]") {
+TEST_CASE("a system call of pidfds that is forbidden, or unknown, is replaced", "[child_exit][native]") {
   for (const int error : {ENOSYS, EPERM, EACCES, EOPNOTSUPP}) {
     INFO("error " << error);
     for (const unsigned call : {434U, 424U, unsigned{SYS_dup3}}) {

@@ -104,7 +104,7 @@ int use_everything() {
 
 }  // namespace
 
-BACKEND_TEST_CASE("a call that is forbidden is replaced by an older one", "[sandbox]", backends) {
+BACKEND_TEST_CASE("a call that is forbidden is replaced by an older one", "[sandbox][native]", backends) {
   if (is_kqueue<TestType>) return skip("the double of kqueue(2) makes these calls itself");
   for (const long call : replaceable) {
     for (const int error : forbidding) {
@@ -117,7 +117,7 @@ BACKEND_TEST_CASE("a call that is forbidden is replaced by an older one", "[sand
   }
 }
 
-BACKEND_TEST_CASE("all that has a replacement may be forbidden at once", "[sandbox]", backends) {
+BACKEND_TEST_CASE("all that has a replacement may be forbidden at once", "[sandbox][native]", backends) {
   if (is_kqueue<TestType>) return skip("the double of kqueue(2) makes these calls itself");
   CHECK(in_child([] {
           for (const long call : replaceable) forbid(call, EPERM);
@@ -125,7 +125,8 @@ BACKEND_TEST_CASE("all that has a replacement may be forbidden at once", "[sandb
         }) == 0);
 }
 
-TEST_CASE("a pipe or a terminal that epoll_ctl refuses with EPERM is an error, and no file", "[sandbox]") {
+TEST_CASE("a pipe or a terminal that epoll_ctl refuses with EPERM is an error, and no file",
+          "[sandbox][native]") {
   const int error = GENERATE(EPERM, EACCES);
   CHECK(in_child([&] {
           auto pipe = make_pipe();
@@ -152,7 +153,7 @@ TEST_CASE("a pipe or a terminal that epoll_ctl refuses with EPERM is an error, a
         }) == 0);
 }
 
-TEST_CASE("files are always ready in a sandbox, too", "[sandbox]") {
+TEST_CASE("files are always ready in a sandbox, too", "[sandbox][native]") {
   CHECK(in_child([] {
           const descriptor directory(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
           const descriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -183,7 +184,7 @@ void forbid_epoll_create() {
 
 }  // namespace
 
-TEST_CASE("what has no replacement is an error that names the call", "[sandbox]") {
+TEST_CASE("what has no replacement is an error that names the call", "[sandbox][native]") {
   CHECK(in_child([] {
           forbid(SYS_epoll_create1, EPERM);
           forbid_epoll_create();

@@ -141,8 +141,8 @@ BACKEND_TEST_CASE("a wakeup that is reopened where it was made is a fresh one on
   CHECK(bell.reset());
 }
 
-BACKEND_TEST_CASE("a wakeup whose numbers are somebody else's in a child leaves them alone", "[wakeup][fork]",
-                  pairs) {
+BACKEND_TEST_CASE("a wakeup whose numbers are somebody else's in a child leaves them alone",
+                  "[wakeup][fork][native]", pairs) {
   selector<void, typename TestType::first_type> sel;
   typename TestType::second_type bell;
   const int how = GENERATE(0, 1, 2, 3);
