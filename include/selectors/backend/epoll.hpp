@@ -116,13 +116,14 @@ class epoll_backend {
 
   // The number means another file by now if the kernel does not know it (ENOENT), or if the new file is
   // always ready. The old file's registration, if the kernel kept it, is leaked.
-  failure modify(registration& r, const any_interest& was) noexcept {
+  SELECTORS_ALWAYS_INLINE failure modify(registration& r, const any_interest& was) noexcept {
     if (r.interest.exclusive || was.exclusive) [[unlikely]]
       return modify_exclusive(r, was);
-    const int error = control(object_of(r), EPOLL_CTL_MOD, r);
-    if (error == 0) [[likely]]
-      return {};
-    return is_another_file(error, r) ? follow(r) : failure::system("epoll_ctl", error);
+    if (r.slot != main_.id) [[unlikely]]
+      return modify_inner(r);
+    if (control(main_.descriptor.get(), EPOLL_CTL_MOD, r.handle, &r, to_kernel(r.interest)) != 0) [[unlikely]]
+      return modify_refused(r);
+    return {};
   }
   failure rewatch(registration& r, const any_interest& was) noexcept { return modify(r, was); }
 
@@ -222,14 +223,17 @@ class epoll_backend {
   //   nothing      not watched at all: EPOLLERR and EPOLLHUP are reported unrequested
   //
   static std::uint32_t to_kernel(const any_interest& what) noexcept {
-    std::uint32_t bits = detail::mask_bits::of(what.events) & detail::read_write_priority;
-    if (what.events.contains(event::read_hangup)) bits |= EPOLLRDHUP;
-    if (what.events.contains(event::read) && !what.exclusive) bits |= EPOLLRDHUP;
-    if (what.mode == trigger::edge) bits |= EPOLLET;
-    if (what.mode == trigger::oneshot) bits |= EPOLLONESHOT;
+    const std::uint32_t asked = detail::mask_bits::of(what.events);
+    const std::uint32_t hangup = asked / detail::mask_bits::of(event::read_hangup);
+    const std::uint32_t reads = what.exclusive ? 0 : asked;
+    std::uint32_t bits = (asked & detail::read_write_priority) | ((hangup | reads) & 1) * EPOLLRDHUP;
+    const auto mode = static_cast<std::uint32_t>(what.mode);
+    bits |= (mode & 1) * EPOLLET | (mode / 2) * EPOLLONESHOT;
     if (what.exclusive) bits |= EPOLLEXCLUSIVE;
     return bits;
   }
+  static_assert(static_cast<int>(event::read) == 1 && static_cast<int>(trigger::edge) == 1 &&
+                static_cast<int>(trigger::oneshot) == 2);
 
   // EPOLLEXCLUSIVE can be set by EPOLL_CTL_ADD only: epoll_ctl(2).
   SELECTORS_NOINLINE failure modify_exclusive(registration& r, const any_interest& was) noexcept {
@@ -244,6 +248,13 @@ class epoll_backend {
     return failure::system("epoll_ctl", error);
   }
 
+  SELECTORS_NOINLINE failure modify_inner(registration& r) noexcept {
+    return control(object_of(r), EPOLL_CTL_MOD, r) == 0 ? failure() : modify_refused(r);
+  }
+  SELECTORS_COLD failure modify_refused(registration& r) noexcept {
+    const int error = errno;
+    return is_another_file(error, r) ? follow(r) : failure::system("epoll_ctl", error);
+  }
   static bool is_another_file(int error, const registration& r) noexcept {
     return error == ENOENT || (error == EPERM && !detail::refusal_unless_always_ready(
                                                      r.handle, failure::system("epoll_ctl", EPERM)));
@@ -274,10 +285,14 @@ class epoll_backend {
   // Zero or an errno.
   SELECTORS_NOINLINE int control(const detail::epoll_object& object, int operation,
                                  registration& r) noexcept {
+    return control(object.descriptor.get(), operation, r.handle, &r, to_kernel(r.interest)) == 0 ? 0 : errno;
+  }
+  static int control(int epoll, int operation, native_handle_type handle, registration* token,
+                     std::uint32_t bits) noexcept {
     epoll_event event{};
-    event.events = to_kernel(r.interest);
-    event.data.ptr = &r;
-    return ::epoll_ctl(object.descriptor.get(), operation, r.handle, &event) == 0 ? 0 : errno;
+    event.events = bits;
+    event.data.ptr = token;
+    return ::epoll_ctl(epoll, operation, handle, &event);
   }
 
   void restart(detail::owned_descriptor&& fresh) noexcept {

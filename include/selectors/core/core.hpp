@@ -68,7 +68,7 @@ class core {
   using entry = typename Backend::entry;
 
   explicit core(const key_vtable& type) noexcept : type_(&type) {}
-  core(core&& other) noexcept : type_(other.type_), state_(std::exchange(other.state_, state{})) {
+  core(core&& other) noexcept : state_(std::exchange(other.state_, state{})), type_(other.type_) {
     other.end_loop();
   }
   core& operator=(core&& other) noexcept;
@@ -194,11 +194,12 @@ class core {
     state_.cursor = nullptr;
   }
 
-  static failure refusal_of(const any_interest& what) noexcept {
-    event_mask allowed = requestable_events<Backend>;
-    if (what.exclusive) allowed &= event::read | event::write;
-    const event_mask refused = what.events - allowed;
-    return refused.empty() ? failure() : failure::invalid_events(refused);
+  static constexpr event_mask refused_of(event_mask events, bool exclusive) noexcept {
+    constexpr event_mask both = event::read | event::write;
+    return events - (exclusive ? requestable_events<Backend> & both : requestable_events<Backend>);
+  }
+  static constexpr bool is_requestable(const any_interest& what) noexcept {
+    return refused_of(what.events, what.exclusive).empty();
   }
 
   // The events that a loop would report of an entry now; changes nothing.
@@ -218,7 +219,11 @@ class core {
   }
   bool is_being_constructed(native_handle_type handle) const noexcept;
   failure reserve(native_handle_type handle) noexcept;
-  failure change(record& r, const any_interest& what) noexcept;
+  failure refusal_to_modify(lookup which, event_mask events, bool exclusive) const noexcept;
+  failure change_plainly(record& r, std::uint32_t mask) noexcept;
+  failure change_oddly(record& r, std::uint32_t mask) noexcept;
+  failure finish_plain_change(record& r, failure why) noexcept;
+  failure change(record& r, any_interest what) noexcept;
   failure finish_change(record& r, const any_interest& was, failure why) noexcept;
   failure watch_anew(record& r, const any_interest& was) noexcept;
   failure pause_or_resume(record& r, const any_interest& what) noexcept;
@@ -280,11 +285,11 @@ class core {
   void watch_loop(int found) noexcept;
   outcome fail(failure why) noexcept;
 
+  mutable state state_;  // first: the backend has the address of the core. Mutable: see `native_handle`
   const key_vtable* type_;
   failure why_;
   std::uint64_t epoch_ = 0;       // outstanding loops remember it; is not moved, only grows
   std::uint64_t loop_epoch_ = 0;  // loops of earlier epochs have ended
-  mutable state state_;           // mutable: the first `native_handle()` makes the front
 };
 
 // ---- opening and closing ----------------------------------------------------------------------------------
