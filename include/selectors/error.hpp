@@ -46,9 +46,9 @@ class selectors_error_category final : public std::error_category {
     return std::strcmp(other.name(), "selectors") == 0;
   }
 
-  std::string message(int value) const override { return text_of(static_cast<errc>(value)); }
+  SELECTORS_COLD std::string message(int value) const override { return text_of(static_cast<errc>(value)); }
 
-  std::error_condition default_error_condition(int value) const noexcept override {
+  SELECTORS_COLD std::error_condition default_error_condition(int value) const noexcept override {
     switch (static_cast<errc>(value)) {
       case errc::already_registered: return std::errc::file_exists;
       case errc::not_registered: return std::errc::no_such_file_or_directory;
@@ -190,15 +190,7 @@ class [[nodiscard]] failure {
     return detail::mask_bits::mask(static_cast<std::uint32_t>(rest_ >> 8 & 0xff));
   }
 
-  [[nodiscard]] std::error_code code() const noexcept {
-    switch (from()) {
-      case origin::library: return make_error_code(static_cast<errc>(value()));
-      case origin::system: return detail::system_code(value());
-      case origin::memory: return std::make_error_code(std::errc::not_enough_memory);
-      case origin::none: break;
-    }
-    return {};
-  }
+  [[nodiscard]] std::error_code code() const noexcept { return *this ? code_of_it() : std::error_code(); }
 
  private:
   enum class origin : unsigned char { none, library, system, memory };
@@ -208,6 +200,16 @@ class [[nodiscard]] failure {
         rest_(std::uint64_t{static_cast<std::uint32_t>(value)} << 32 | static_cast<unsigned>(from)) {}
   constexpr origin from() const noexcept { return static_cast<origin>(rest_ & 0xff); }
   constexpr int value() const noexcept { return static_cast<int>(static_cast<std::uint32_t>(rest_ >> 32)); }
+
+  SELECTORS_COLD std::error_code code_of_it() const noexcept {
+    switch (from()) {
+      case origin::library: return make_error_code(static_cast<errc>(value()));
+      case origin::system: return detail::system_code(value());
+      case origin::memory: return std::make_error_code(std::errc::not_enough_memory);
+      case origin::none: break;
+    }
+    return {};
+  }
 
   const char* call_ = nullptr;
   // The origin, the events, and from the 32nd bit on the value: in one word, which is tested and passed on as

@@ -143,7 +143,7 @@ class record_list {
     while (other) push_back(other.pop_front());
   }
   // Linear.
-  void remove(const record& r) noexcept {
+  SELECTORS_NOINLINE void remove(const record& r) noexcept {
     record_list kept;
     while (*this)
       if (record& one = pop_front(); &one != &r) kept.push_back(one);

@@ -584,7 +584,7 @@ class selector {
       detail::raise(done.failed, call, handle);
     return *done.key;
   }
-  ready_range checked(const detail::selected& found, const char* call) {
+  SELECTORS_ALWAYS_INLINE ready_range checked(const detail::selected& found, const char* call) {
     if (found.result == detail::outcome::failed) [[unlikely]]
       detail::raise(core_.why(), call);
     return ready_range(core_, found);

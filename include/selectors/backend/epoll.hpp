@@ -43,7 +43,7 @@ class epoll_backend {
   }
   static bool is_open(native_handle_type handle) noexcept { return detail::is_open_descriptor(handle); }
 
-  failure open() noexcept {
+  SELECTORS_COLD failure open() noexcept {
     // epoll_wait(2) refuses an empty buffer, and a selector with nothing registered must still wait.
     if (!entries_.reserve(1, 0)) return failure::memory();
     if (const failure failed = process_.set()) return failed;
@@ -53,7 +53,7 @@ class epoll_backend {
     return {};
   }
 
-  failure reopen() noexcept {
+  SELECTORS_COLD failure reopen() noexcept {
     const bool is_in_child = !process_.is_current();
     detail::process_stamp own;
     if (const failure failed = own.set()) return failed;
@@ -70,7 +70,7 @@ class epoll_backend {
   }
 
   // Like `reopen` in the process that opened it, but closes the old objects first. On failure there are none.
-  failure replace() noexcept {
+  SELECTORS_COLD failure replace() noexcept {
     front_.remove(main_.descriptor.get());
     restart({});
     detail::owned_descriptor fresh;
@@ -80,7 +80,7 @@ class epoll_backend {
     return {};
   }
 
-  void close() noexcept {
+  SELECTORS_COLD void close() noexcept {
     front_.close();
     restart({});
   }
@@ -96,22 +96,15 @@ class epoll_backend {
   failure add(registration& r) noexcept {
     detail::epoll_object& object = object_for(r);
     int error = control(object, EPOLL_CTL_ADD, r);
-    if (error == EEXIST) {  // a leaked registration: the same file is on this number again
-      control(object, EPOLL_CTL_DEL, r);
-      error = control(object, EPOLL_CTL_ADD, r);
-    }
-    if (error == 0) {
-      object.attach(r);
-      // Two kernel registrations of one token in one object cannot be told apart.
-      if (r.aliased && r.leaked) wants_isolation_ = true;
-      return {};
-    }
-    r.attached = false;
-    // EPERM, epoll_ctl(2): a file that is always ready. But a sandbox may answer EPERM for any file.
-    failure refused = failure::system("epoll_ctl", error);
-    if (error == EPERM) refused = detail::refusal_unless_always_ready(r.handle, refused);
-    r.always_ready = !refused;
-    return refused;
+    if (error != 0) [[unlikely]]
+      error = add_again(object, r, error);
+    if (error != 0) [[unlikely]]
+      return is_not_watched(r, error);
+    object.attach(r);
+    // Two kernel registrations of one token in one object cannot be told apart.
+    if (r.aliased && r.leaked) [[unlikely]]
+      wants_isolation_ = true;
+    return {};
   }
 
   // The number means another file by now if the kernel does not know it (ENOENT), or if the new file is
@@ -137,7 +130,7 @@ class epoll_backend {
     return is_removed;
   }
 
-  int wait(std::chrono::nanoseconds timeout) noexcept {
+  SELECTORS_ALWAYS_INLINE int wait(std::chrono::nanoseconds timeout) noexcept {
     const int epoll = main_.descriptor.get();
     if (timeout == (std::chrono::nanoseconds::max)()) return ::epoll_wait(epoll, entries_.data(), room(), -1);
     if (timeout.count() == 0) return ::epoll_wait(epoll, entries_.data(), room(), 0);
@@ -236,7 +229,7 @@ class epoll_backend {
                 static_cast<int>(trigger::oneshot) == 2);
 
   // EPOLLEXCLUSIVE can be set by EPOLL_CTL_ADD only: epoll_ctl(2).
-  SELECTORS_NOINLINE failure modify_exclusive(registration& r, const any_interest& was) noexcept {
+  SELECTORS_COLD failure modify_exclusive(registration& r, const any_interest& was) noexcept {
     detail::epoll_object& object = object_of(r);
     int error = control(object, EPOLL_CTL_DEL, r);
     if (is_another_file(error, r)) return follow(r);
@@ -246,6 +239,21 @@ class epoll_backend {
     r.interest = was;
     if (control(object, EPOLL_CTL_ADD, r) != 0) object.detach(r);
     return failure::system("epoll_ctl", error);
+  }
+
+  // Zero or an errno. EEXIST: a leaked registration, since the same file is on this number again.
+  SELECTORS_COLD int add_again(const detail::epoll_object& object, registration& r, int error) noexcept {
+    if (error != EEXIST) return error;
+    control(object, EPOLL_CTL_DEL, r);
+    return control(object, EPOLL_CTL_ADD, r);
+  }
+  // EPERM, epoll_ctl(2): a file that is always ready. But a sandbox may answer EPERM for any file.
+  SELECTORS_COLD static failure is_not_watched(registration& r, int error) noexcept {
+    r.attached = false;
+    failure refused = failure::system("epoll_ctl", error);
+    if (error == EPERM) refused = detail::refusal_unless_always_ready(r.handle, refused);
+    r.always_ready = !refused;
+    return refused;
   }
 
   SELECTORS_NOINLINE failure modify_inner(registration& r) noexcept {
@@ -277,7 +285,7 @@ class epoll_backend {
       return main_;
     return young_.leaked.contains(r.handle) && !old_.leaked.contains(r.handle) ? old_ : young_;
   }
-  void note_leak(detail::epoll_object& object, native_handle_type number) noexcept {
+  SELECTORS_COLD void note_leak(detail::epoll_object& object, native_handle_type number) noexcept {
     object.note_leak(number);
     if (&object == &young_ && young_.leaks > 8 + young_.watched / 2) wants_isolation_ = true;
   }
@@ -295,7 +303,7 @@ class epoll_backend {
     return ::epoll_ctl(epoll, operation, handle, &event);
   }
 
-  void restart(detail::owned_descriptor&& fresh) noexcept {
+  SELECTORS_COLD void restart(detail::owned_descriptor&& fresh) noexcept {
     main_.restart(std::move(fresh), ++last_id_);
     old_.restart({}, 0);
     young_.restart({}, 0);
@@ -355,8 +363,9 @@ SELECTORS_COLD int epoll_backend::drop_leaked(int found, Callback on_stale) noex
 // Keeps those of the entries from `first` to `last`, found in `object`, that are not ghosts, and moves them
 // to `first`. Returns where they end.
 template <class Callback>
-std::size_t epoll_backend::filter(std::size_t first, std::size_t last, const detail::epoll_object& object,
-                                  Callback on_stale) noexcept {
+SELECTORS_COLD std::size_t epoll_backend::filter(std::size_t first, std::size_t last,
+                                                 const detail::epoll_object& object,
+                                                 Callback on_stale) noexcept {
   std::size_t kept = first;
   for (std::size_t i = first; i != last; ++i) {
     const entry e = entries_[i];
@@ -383,8 +392,8 @@ inline bool epoll_backend::merge_aliased(const entry& e, std::size_t kept) noexc
 // level-triggered: while any is ready, the object is re-armed in the main one, so that the next wait scans it
 // again.
 template <class Callback>
-std::size_t epoll_backend::scan(const detail::epoll_object& object, registration& its_token,
-                                std::size_t first, Callback on_stale) noexcept {
+SELECTORS_COLD std::size_t epoll_backend::scan(const detail::epoll_object& object, registration& its_token,
+                                               std::size_t first, Callback on_stale) noexcept {
   const int left = room() - static_cast<int>(first);
   const int found = left > 0 ? ::epoll_wait(object.descriptor.get(), entries_.data() + first, left, 0) : 0;
   const std::size_t kept =
@@ -402,7 +411,7 @@ SELECTORS_COLD bool epoll_backend::isolate_leaks(ForEach for_each) noexcept {
 }
 
 // The main object becomes the old one.
-inline bool epoll_backend::part_with_old() noexcept {
+SELECTORS_COLD inline bool epoll_backend::part_with_old() noexcept {
   detail::owned_descriptor fresh;
   if (detail::make_epoll(fresh) || !nest(EPOLL_CTL_ADD, fresh, main_, old_token)) return false;
   if (front_.exchange(main_.descriptor.get(), fresh.get())) return false;
@@ -415,7 +424,7 @@ inline bool epoll_backend::part_with_old() noexcept {
 // Moves the keys of the young object into the old one, except those that would be aliased there, and the
 // aliased keys of the old object into a fresh young one.
 template <class ForEach>
-bool epoll_backend::renew_young(ForEach for_each) noexcept {
+SELECTORS_COLD bool epoll_backend::renew_young(ForEach for_each) noexcept {
   detail::epoll_object fresh;
   fresh.id = ++last_id_;
   if (detail::make_epoll(fresh.descriptor) || !nest(EPOLL_CTL_ADD, main_.descriptor, fresh, young_token))

@@ -67,7 +67,7 @@ class core {
  public:
   using entry = typename Backend::entry;
 
-  explicit core(const key_vtable& type) noexcept : type_(&type) {}
+  SELECTORS_NOINLINE explicit core(const key_vtable& type) noexcept : type_(&type) {}
   core(core&& other) noexcept : state_(std::exchange(other.state_, state{})), type_(other.type_) {
     other.end_loop();
   }
@@ -237,6 +237,7 @@ class core {
   void mark_failed(record& r) noexcept;
   void detach(record& r) noexcept;
   void note_leaks() noexcept;
+  void note_those_leaks() noexcept;
   void retire(record& r) noexcept;
   void retire_all() noexcept;
   void destroy_retired() noexcept;
@@ -273,8 +274,17 @@ class core {
   void attach_all() noexcept;
   template <class Visit>
   void for_each_record(Visit visit) noexcept {
-    for (std::size_t i = keys().next(0); i != handle_table::none; i = keys().next(i + 1)) visit(keys().at(i));
-    for (record* r = state_.constructing.first(); r != nullptr; r = r->next) visit(*r);
+    std::size_t position = keys().next(0);
+    for (record* r = record_at(position); r != nullptr; r = record_after(position, *r)) visit(*r);
+  }
+  // Those that are registered, by position, and then those whose data is being constructed.
+  record* record_at(std::size_t position) const noexcept {
+    return position != handle_table::none ? &keys().at(position) : state_.constructing.first();
+  }
+  SELECTORS_COLD record* record_after(std::size_t& position, const record& r) const noexcept {
+    if (position == handle_table::none) return r.next;
+    position = keys().next(position + 1);
+    return record_at(position);
   }
 
   outcome select_slow(nanoseconds timeout) noexcept;
@@ -339,7 +349,7 @@ SELECTORS_NOINLINE void core<Backend>::close() noexcept {
 // inherited by an earlier assignment are destroyed now. Loops over both objects end: `close` ends those over
 // this one, and the other has no entries left.
 template <selector_backend Backend>
-core<Backend>& core<Backend>::operator=(core&& other) noexcept {
+SELECTORS_NOINLINE core<Backend>& core<Backend>::operator=(core&& other) noexcept {
   if (this == &other) return *this;
   close();
   if (state_.inherited) destroy_retired();
@@ -350,7 +360,7 @@ core<Backend>& core<Backend>::operator=(core&& other) noexcept {
 }
 
 template <selector_backend Backend>
-core<Backend>::~core() {
+SELECTORS_NOINLINE core<Backend>::~core() {
   close();
   destroy_retired();
 }

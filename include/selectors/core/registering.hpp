@@ -191,7 +191,7 @@ SELECTORS_NOINLINE failure core<Backend>::watch(lookup which, const any_interest
 }
 
 template <selector_backend Backend>
-SELECTORS_NOINLINE failure core<Backend>::watch_anew(record& r, const any_interest& was) noexcept {
+SELECTORS_COLD failure core<Backend>::watch_anew(record& r, const any_interest& was) noexcept {
   if constexpr (requires { state_.backend.rewatch(r, was); }) {
     return state_.backend.rewatch(r, was);
   } else {
@@ -295,6 +295,13 @@ SELECTORS_NOINLINE void core<Backend>::detach(record& r) noexcept {
 
 template <selector_backend Backend>
 inline void core<Backend>::note_leaks() noexcept {
+  if constexpr (finds_leaks)
+    if (state_.backend.may_have_leaks()) [[unlikely]]
+      note_those_leaks();
+}
+
+template <selector_backend Backend>
+SELECTORS_COLD void core<Backend>::note_those_leaks() noexcept {
   if constexpr (finds_leaks) {
     if (state_.backend.has_leaks()) add_work(leaks_suspected);
     if (state_.backend.wants_isolation()) want_heal(heal_wanted);
@@ -314,13 +321,13 @@ SELECTORS_NOINLINE void core<Backend>::retire(record& r) noexcept {
 }
 
 template <selector_backend Backend>
-SELECTORS_NOINLINE void core<Backend>::retire_all() noexcept {
+SELECTORS_COLD void core<Backend>::retire_all() noexcept {
   for (std::size_t i = keys().next(0); i != handle_table::none; i = keys().next(i + 1)) retire(keys().at(i));
 }
 
 // Data's destructor may register, modify and unregister, and so retire more.
 template <selector_backend Backend>
-SELECTORS_NOINLINE void core<Backend>::destroy_retired() noexcept {
+SELECTORS_COLD void core<Backend>::destroy_retired() noexcept {
   for (prune_self_reported(); state_.retired; prune_self_reported()) {
     while (state_.retired) {
       record& r = state_.retired.pop_front();
