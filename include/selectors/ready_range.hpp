@@ -4,13 +4,13 @@
 #include <selectors/config.hpp>
 #include <selectors/core/core.hpp>
 #include <selectors/core/loop.hpp>
+#include <selectors/detail/iterator.hpp>
 #include <selectors/event.hpp>
 #include <selectors/key.hpp>
 #include <selectors/registration.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <string_view>  // declares std::ranges::enable_view too, at a fifth of what <ranges> costs
 
 namespace SELECTORS_NAMESPACE::detail {

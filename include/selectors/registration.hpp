@@ -70,9 +70,9 @@ constexpr event_bits filtered(event_bits bits, event_mask requested) noexcept {
   return (raised & mask_bits::of(requested)) | (bits & reportable(requested));
 }
 
-// `record::slow_path_mask`: the event bits that send an entry to the slow path, all that were not requested, or
-// all bits. It also says what interest is in force, if that is plain: the kernel watches the key, for neither
-// `oneshot` nor `exclusive`, and nothing is odd about it. Then `modify` need not look at anything else.
+// `record::slow_path_mask`: the event bits that send an entry to the slow path, all that were not requested,
+// or all bits. It also says what interest is in force, if that is plain: the kernel watches the key, for
+// neither `oneshot` nor `exclusive`, and nothing is odd about it. Then `modify` need look at nothing else.
 //
 //   is_not_plain   clear if the interest is plain
 //   is_not_edge    clear if it is plain and edge-triggered

@@ -9,6 +9,7 @@
 #include <selectors/core/loop.hpp>
 #include <selectors/core/registering.hpp>
 #include <selectors/core/self_reported.hpp>
+#include <selectors/detail/chrono.hpp>
 #include <selectors/detail/raise.hpp>
 #include <selectors/detail/timeout.hpp>
 #include <selectors/error.hpp>
@@ -18,7 +19,6 @@
 #include <selectors/key_iterator.hpp>
 #include <selectors/ready_range.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <system_error>
 #include <type_traits>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/detail/chrono.hpp>
 #include <selectors/error.hpp>
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/registration.hpp>
 #include <selectors/version.hpp>
 
-#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <string_view>

@@ -10,13 +10,13 @@
 #include <selectors/backend/epoll_leaks.hpp>
 #include <selectors/backend/epoll_wait.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/detail/chrono.hpp>
 #include <selectors/os/fork.hpp>
 #include <selectors/os/posix.hpp>
 
 #include <sys/epoll.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
