@@ -60,7 +60,7 @@ class chat_server {
           accept();
         else
           serve(key, events);
-        part_with_the_leaving();
+        send_what_was_told();
       }
     }
   }
@@ -106,7 +106,8 @@ class chat_server {
     if (events.contains(event::write)) {
       const net::status how = one.unread.send_to(one.socket);
       if (how == net::status::end) return leave(key, "connection lost");
-      if (how == net::status::done) sel_.modify(key, event::read);
+      // No system call while that is so already.
+      sel_.modify(key, how == net::status::done ? event_mask(event::read) : event::read | event::write);
     }
     if (!events.contains(event::read)) return;
     // One piece at a time, so that a client who floods does not keep the others waiting.
@@ -174,7 +175,7 @@ class chat_server {
     if (!one.leaves.empty()) return;
     try {
       one.unread.append(line, "\n");
-      sel_.modify(key, event::read | event::write);
+      has_told_ = true;
       if (one.unread.size() > most_unread) leave(key, "does not read");
     } catch (const std::exception&) {
       leave(key, "out of memory");
@@ -184,6 +185,14 @@ class chat_server {
   void tell_others(const key_type& from, parts line) noexcept {
     for (key_type* key : clients_)
       if (key != &from) tell(*key, line);
+  }
+
+  // All the lines of an event together, and at once, since most sockets take them: only for the others does
+  // the selector wait. Whoever turns out to be lost leaves, which the rest is told.
+  void send_what_was_told() {
+    for (part_with_the_leaving(); std::exchange(has_told_, false); part_with_the_leaving())
+      for (key_type* key : clients_)
+        if (!key->events().contains(event::write)) serve(*key, event::write);
   }
 
   // Only marks: the caller may be iterating over the clients.
@@ -220,6 +229,7 @@ class chat_server {
   selectors::selector<client, Backend> sel_;
   std::vector<key_type*> clients_;  // in the order in which they came
   std::size_t leaving_ = 0;         // how many of them are about to go
+  bool has_told_ = false;           // something that is not sent yet
 };
 
 }  // namespace

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <selectors/backend/concept.hpp>
+#include <selectors/detail/chrono.hpp>
 #include <selectors/error.hpp>
 #include <selectors/version.hpp>
 
-#include <chrono>
 #include <cstdint>
 
 namespace SELECTORS_NAMESPACE {

@@ -5,6 +5,7 @@
 #include <selectors/event.hpp>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <string>
 #include <system_error>
@@ -45,9 +46,9 @@ class selectors_error_category final : public std::error_category {
     return std::strcmp(other.name(), "selectors") == 0;
   }
 
-  std::string message(int value) const override { return text_of(static_cast<errc>(value)); }
+  SELECTORS_COLD std::string message(int value) const override { return text_of(static_cast<errc>(value)); }
 
-  std::error_condition default_error_condition(int value) const noexcept override {
+  SELECTORS_COLD std::error_condition default_error_condition(int value) const noexcept override {
     switch (static_cast<errc>(value)) {
       case errc::already_registered: return std::errc::file_exists;
       case errc::not_registered: return std::errc::no_such_file_or_directory;
@@ -124,7 +125,7 @@ inline std::error_code system_code(int error) noexcept { return {error, std::sys
 
 namespace detail {
 
-// Usable before the first static object is constructed and after the last one is destroyed.
+// Its category is usable before the first static object is constructed and after the last one is destroyed.
 union everlasting_category {
   constexpr everlasting_category() noexcept : category() {}
   ~everlasting_category() {}
@@ -132,13 +133,13 @@ union everlasting_category {
   selectors_error_category category;
 };
 
-inline constinit const everlasting_category the_category;
-
 }  // namespace detail
 
 /// The category of `errc`, named "selectors".
 [[nodiscard]] inline const std::error_category& selectors_category() noexcept {
-  return detail::the_category.category;
+  // In the function, so that only programs that call it contain a category.
+  static constinit const detail::everlasting_category everlasting;
+  return everlasting.category;
 }
 
 [[nodiscard]] inline std::error_code make_error_code(errc value) noexcept {
@@ -156,7 +157,7 @@ inline constinit const everlasting_category the_category;
 class [[nodiscard]] failure {
  public:
   constexpr failure() noexcept = default;
-  constexpr failure(errc value) noexcept : value_(static_cast<int>(value)), origin_(origin::library) {}
+  constexpr failure(errc value) noexcept : failure(nullptr, static_cast<int>(value), origin::library) {}
 
   /// The system call `call`, a string literal, failed with `error`: an errno, or on Windows a Winsock code.
   static constexpr failure system(const char* call, int error) noexcept {
@@ -165,7 +166,7 @@ class [[nodiscard]] failure {
   /// `errc::invalid_events`; `events` are those that cannot be requested.
   static constexpr failure invalid_events(event_mask events) noexcept {
     failure failed(errc::invalid_events);
-    failed.events_ = events;
+    failed.rest_ |= detail::mask_bits::of(events) << 8;
     return failed;
   }
   /// The handle to be registered is not open or, on Windows, not a socket.
@@ -179,34 +180,41 @@ class [[nodiscard]] failure {
   /// An allocation failed.
   static constexpr failure memory() noexcept { return {nullptr, ENOMEM, origin::memory}; }
 
-  constexpr explicit operator bool() const noexcept { return origin_ != origin::none; }
+  constexpr explicit operator bool() const noexcept { return rest_ != 0; }
 
-  [[nodiscard]] constexpr bool is_lack_of_memory() const noexcept { return origin_ == origin::memory; }
+  [[nodiscard]] constexpr bool is_lack_of_memory() const noexcept { return from() == origin::memory; }
   /// The system call that failed, or null.
   [[nodiscard]] constexpr const char* call() const noexcept { return call_; }
   /// The events that cannot be requested, if they were named.
-  [[nodiscard]] constexpr event_mask events() const noexcept { return events_; }
+  [[nodiscard]] constexpr event_mask events() const noexcept {
+    return detail::mask_bits::mask(static_cast<std::uint32_t>(rest_ >> 8 & 0xff));
+  }
 
-  [[nodiscard]] std::error_code code() const noexcept {
-    switch (origin_) {
-      case origin::library: return make_error_code(static_cast<errc>(value_));
-      case origin::system: return detail::system_code(value_);
+  [[nodiscard]] std::error_code code() const noexcept { return *this ? code_of_it() : std::error_code(); }
+
+ private:
+  enum class origin : unsigned char { none, library, system, memory };
+
+  constexpr failure(const char* call, int value, origin from) noexcept
+      : call_(call),
+        rest_(std::uint64_t{static_cast<std::uint32_t>(value)} << 32 | static_cast<unsigned>(from)) {}
+  constexpr origin from() const noexcept { return static_cast<origin>(rest_ & 0xff); }
+  constexpr int value() const noexcept { return static_cast<int>(static_cast<std::uint32_t>(rest_ >> 32)); }
+
+  SELECTORS_COLD std::error_code code_of_it() const noexcept {
+    switch (from()) {
+      case origin::library: return make_error_code(static_cast<errc>(value()));
+      case origin::system: return detail::system_code(value());
       case origin::memory: return std::make_error_code(std::errc::not_enough_memory);
       case origin::none: break;
     }
     return {};
   }
 
- private:
-  enum class origin : unsigned char { none, library, system, memory };
-
-  constexpr failure(const char* call, int value, origin from) noexcept
-      : call_(call), value_(value), origin_(from) {}
-
   const char* call_ = nullptr;
-  int value_ = 0;
-  origin origin_ = origin::none;
-  event_mask events_;
+  // The origin, the events, and from the 32nd bit on the value: in one word, which is tested and passed on as
+  // it is. Zero is success.
+  std::uint64_t rest_ = 0;
 };
 
 }  // namespace SELECTORS_NAMESPACE

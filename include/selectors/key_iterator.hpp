@@ -2,12 +2,12 @@
 #pragma once
 
 #include <selectors/core/handle_table.hpp>
+#include <selectors/detail/iterator.hpp>
 #include <selectors/key.hpp>
 #include <selectors/registration.hpp>
 #include <selectors/version.hpp>
 
 #include <cstddef>
-#include <iterator>
 #include <type_traits>
 
 namespace SELECTORS_NAMESPACE::detail {

@@ -4,13 +4,13 @@
 #include <selectors/config.hpp>
 #include <selectors/core/core.hpp>
 #include <selectors/core/loop.hpp>
+#include <selectors/detail/iterator.hpp>
 #include <selectors/event.hpp>
 #include <selectors/key.hpp>
 #include <selectors/registration.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <string_view>  // declares std::ranges::enable_view too, at a fifth of what <ranges> costs
 
 namespace SELECTORS_NAMESPACE::detail {
@@ -46,7 +46,10 @@ class ready_range {
     friend class ready_range;
     using entry = typename Backend::entry;
 
-    iterator(core<Backend>* from, std::uint64_t epoch, const detail::reached& first) noexcept
+    // Inline in every loop of a program, as all that an event goes through: one step that is not would make
+    // the compiler keep the iterator in memory.
+    SELECTORS_ALWAYS_INLINE iterator(core<Backend>* from, std::uint64_t epoch,
+                                     const detail::reached& first) noexcept
         : core_(from), epoch_(epoch) {
       if (core_ == nullptr) return;
       if (epoch_ != core_->epoch()) [[unlikely]] {
@@ -82,7 +85,7 @@ class ready_range {
       reached_ = {r, bits};
       is_at_end_ = false;
     }
-    void take_step(const loop_step<entry>& step) noexcept {
+    SELECTORS_ALWAYS_INLINE void take_step(const loop_step<entry>& step) noexcept {
       reached_ = step.result;
       next_ = step.next;
       end_ = step.end;
@@ -106,7 +109,7 @@ class ready_range {
         interrupted_(found.result == outcome::interrupted) {}
 
   /// An iterator at the first entry, which is reached thereby.
-  [[nodiscard]] iterator begin() const noexcept { return {core_, epoch_, first_}; }
+  [[nodiscard]] SELECTORS_ALWAYS_INLINE iterator begin() const noexcept { return {core_, epoch_, first_}; }
   /// The end, for every iterator.
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 

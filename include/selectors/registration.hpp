@@ -50,6 +50,8 @@ namespace detail {
 
 inline constexpr event_bits read_write_priority = mask_bits::of(event::read | event::write | event::priority);
 inline constexpr event_bits reportable_bits = 127;
+inline constexpr event_bits requestable_bits =
+    read_write_priority | mask_bits::of(event_mask(event::read_hangup));
 
 // What a kernel reports for the interest `requested`: error and hangup are reported unrequested.
 constexpr event_bits reportable(event_mask requested) noexcept {
@@ -68,7 +70,30 @@ constexpr event_bits filtered(event_bits bits, event_mask requested) noexcept {
   return (raised & mask_bits::of(requested)) | (bits & reportable(requested));
 }
 
-inline constexpr std::uint16_t all_bits = 0xffff;
+// `record::slow_path_mask`: the event bits that send an entry to the slow path, all that were not requested,
+// or all bits. It also says what interest is in force, if that is plain: the kernel watches the key, for
+// neither `oneshot` nor `exclusive`, and nothing is odd about it. Then `modify` need look at nothing else.
+//
+//   is_not_plain   clear if the interest is plain
+//   is_not_edge    clear if it is plain and edge-triggered
+//
+// These two bits are in no entry.
+inline constexpr std::uint32_t all_bits = 0xffff;
+inline constexpr std::uint32_t is_not_plain = 0x8000;
+inline constexpr std::uint32_t is_not_edge = 0x0100;
+
+constexpr bool can_be_plain(const any_interest& what) noexcept {
+  return what.mode != trigger::oneshot && !what.exclusive;
+}
+constexpr std::uint32_t plain_mask_of(const any_interest& what) noexcept {
+  const std::uint32_t of_level = all_bits ^ is_not_plain ^ mask_bits::of(what.events);
+  return what.mode == trigger::edge ? of_level ^ is_not_edge : of_level;
+}
+constexpr any_interest plain_interest_of(std::uint32_t mask) noexcept {
+  any_interest what(mask_bits::mask(~mask & requestable_bits));
+  what.mode = static_cast<trigger>(~mask / is_not_edge & 1);
+  return what;
+}
 
 // A registration and the selector's own state of it: the part of a key that does not depend on its data.
 //
@@ -81,8 +106,7 @@ inline constexpr std::uint16_t all_bits = 0xffff;
 //   marked          marked ready by the program, and not reached since
 //   exhausted       a file that is always ready, edge-triggered, and has been reported
 struct record : registration {
-  // Event bits that force the slow path (`core::deliver`): all that were not requested, or all bits. Not
-  // uint8_t: the optimizer must assume that a character type aliases anything.
+  // See above. Not uint8_t: the optimizer must assume that a character type aliases anything.
   std::uint16_t slow_path_mask = all_bits;
   bool registered : 1 = false;
   bool armed : 1 = false;
@@ -119,7 +143,7 @@ class record_list {
     while (other) push_back(other.pop_front());
   }
   // Linear.
-  void remove(const record& r) noexcept {
+  SELECTORS_NOINLINE void remove(const record& r) noexcept {
     record_list kept;
     while (*this)
       if (record& one = pop_front(); &one != &r) kept.push_back(one);

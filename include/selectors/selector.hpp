@@ -9,6 +9,7 @@
 #include <selectors/core/loop.hpp>
 #include <selectors/core/registering.hpp>
 #include <selectors/core/self_reported.hpp>
+#include <selectors/detail/chrono.hpp>
 #include <selectors/detail/raise.hpp>
 #include <selectors/detail/timeout.hpp>
 #include <selectors/error.hpp>
@@ -18,7 +19,6 @@
 #include <selectors/key_iterator.hpp>
 #include <selectors/ready_range.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <system_error>
 #include <type_traits>
@@ -584,7 +584,7 @@ class selector {
       detail::raise(done.failed, call, handle);
     return *done.key;
   }
-  ready_range checked(const detail::selected& found, const char* call) {
+  SELECTORS_ALWAYS_INLINE ready_range checked(const detail::selected& found, const char* call) {
     if (found.result == detail::outcome::failed) [[unlikely]]
       detail::raise(core_.why(), call);
     return ready_range(core_, found);

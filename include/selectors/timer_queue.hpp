@@ -2,6 +2,7 @@
 #pragma once
 
 #include <selectors/config.hpp>
+#include <selectors/detail/chrono.hpp>
 #include <selectors/detail/data_for.hpp>
 #include <selectors/detail/due_time.hpp>
 #include <selectors/detail/pool.hpp>
@@ -9,7 +10,6 @@
 #include <selectors/detail/timer_store.hpp>
 #include <selectors/error.hpp>
 
-#include <chrono>
 #include <compare>
 #include <concepts>
 #include <cstddef>

@@ -161,3 +161,37 @@ TEST_CASE("a closed selector has nothing to heal when it is opened again", "[cou
   CHECK(sel.backend().counters().heals == 0);
 }
 #endif
+
+BACKEND_TEST_CASE("a modification is saved if its interest is level-triggered and in force, and then only",
+                  "[counters]", backends) {
+  selector<void, counting<TestType>> sel;
+  const selector_counters& counted = sel.backend().counters();
+  auto pipes = make_pipes(1);
+  const auto& reader = pipes[0].reader;
+  sel.register_(reader, event::read);
+  std::uint64_t changes = 1;
+  const auto is_a_change = [&](auto interest) {
+    sel.modify(reader, interest);
+    return counted.changes == ++changes;
+  };
+  sel.mark_ready(reader, event::read);
+  sel.modify(reader, event::read);
+  CHECK(counted.saved == 1);  // what is odd about the key is not its interest
+  CHECK(is_a_change(oneshot(event::read)));
+  CHECK(is_a_change(oneshot(event::read)));
+  CHECK(is_a_change(event::read));
+  if constexpr (supports<TestType, trigger::edge>) {
+    CHECK(is_a_change(edge(event::read)));
+    CHECK(is_a_change(edge(event::read)));
+    CHECK(is_a_change(event::read));
+  }
+  CHECK(is_a_change(event::read | event::priority));
+  CHECK(is_a_change(event_mask()));
+  sel.modify(reader, event_mask());
+  CHECK(counted.changes == changes);
+  CHECK(is_a_change(event::read | event::priority));
+  CHECK(counted.saved == 1);
+  sel.modify(reader, event::read | event::priority);
+  CHECK(counted.saved == 2);
+  CHECK(counted.changes == changes);
+}

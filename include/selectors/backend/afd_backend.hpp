@@ -9,11 +9,11 @@
 #include <selectors/backend/afd_requests.hpp>
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/ready_list.hpp>
+#include <selectors/detail/chrono.hpp>
 #include <selectors/os/winsock.hpp>
 
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

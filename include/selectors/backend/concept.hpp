@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/detail/chrono.hpp>
 #include <selectors/error.hpp>
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/registration.hpp>
 #include <selectors/version.hpp>
 
-#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <string_view>
@@ -44,7 +44,7 @@ namespace SELECTORS_NAMESPACE {
 ///   token(entry)       its registration
 ///   events(entry)      its translated bits
 ///   bits(entry)        a cheap form: equal to `events` if only read, priority and write are set, otherwise
-///                      with at least one further bit
+///                      with at least one further bit, apart from 0x100 and 0x8000
 ///
 /// Optional members: `requestable`, an event_mask of the events that can be requested of it; without it these
 /// are read, write and priority. Others are refused with errc::invalid_events. `has_native_handle`, a bool:

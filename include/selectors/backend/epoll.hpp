@@ -10,13 +10,13 @@
 #include <selectors/backend/epoll_leaks.hpp>
 #include <selectors/backend/epoll_wait.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/detail/chrono.hpp>
 #include <selectors/os/fork.hpp>
 #include <selectors/os/posix.hpp>
 
 #include <sys/epoll.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -43,7 +43,7 @@ class epoll_backend {
   }
   static bool is_open(native_handle_type handle) noexcept { return detail::is_open_descriptor(handle); }
 
-  failure open() noexcept {
+  SELECTORS_COLD failure open() noexcept {
     // epoll_wait(2) refuses an empty buffer, and a selector with nothing registered must still wait.
     if (!entries_.reserve(1, 0)) return failure::memory();
     if (const failure failed = process_.set()) return failed;
@@ -53,7 +53,7 @@ class epoll_backend {
     return {};
   }
 
-  failure reopen() noexcept {
+  SELECTORS_COLD failure reopen() noexcept {
     const bool is_in_child = !process_.is_current();
     detail::process_stamp own;
     if (const failure failed = own.set()) return failed;
@@ -70,7 +70,7 @@ class epoll_backend {
   }
 
   // Like `reopen` in the process that opened it, but closes the old objects first. On failure there are none.
-  failure replace() noexcept {
+  SELECTORS_COLD failure replace() noexcept {
     front_.remove(main_.descriptor.get());
     restart({});
     detail::owned_descriptor fresh;
@@ -80,7 +80,7 @@ class epoll_backend {
     return {};
   }
 
-  void close() noexcept {
+  SELECTORS_COLD void close() noexcept {
     front_.close();
     restart({});
   }
@@ -96,33 +96,27 @@ class epoll_backend {
   failure add(registration& r) noexcept {
     detail::epoll_object& object = object_for(r);
     int error = control(object, EPOLL_CTL_ADD, r);
-    if (error == EEXIST) {  // a leaked registration: the same file is on this number again
-      control(object, EPOLL_CTL_DEL, r);
-      error = control(object, EPOLL_CTL_ADD, r);
-    }
-    if (error == 0) {
-      object.attach(r);
-      // Two kernel registrations of one token in one object cannot be told apart.
-      if (r.aliased && r.leaked) wants_isolation_ = true;
-      return {};
-    }
-    r.attached = false;
-    // EPERM, epoll_ctl(2): a file that is always ready. But a sandbox may answer EPERM for any file.
-    failure refused = failure::system("epoll_ctl", error);
-    if (error == EPERM) refused = detail::refusal_unless_always_ready(r.handle, refused);
-    r.always_ready = !refused;
-    return refused;
+    if (error != 0) [[unlikely]]
+      error = add_again(object, r, error);
+    if (error != 0) [[unlikely]]
+      return is_not_watched(r, error);
+    object.attach(r);
+    // Two kernel registrations of one token in one object cannot be told apart.
+    if (r.aliased && r.leaked) [[unlikely]]
+      wants_isolation_ = true;
+    return {};
   }
 
   // The number means another file by now if the kernel does not know it (ENOENT), or if the new file is
   // always ready. The old file's registration, if the kernel kept it, is leaked.
-  failure modify(registration& r, const any_interest& was) noexcept {
+  SELECTORS_ALWAYS_INLINE failure modify(registration& r, const any_interest& was) noexcept {
     if (r.interest.exclusive || was.exclusive) [[unlikely]]
       return modify_exclusive(r, was);
-    const int error = control(object_of(r), EPOLL_CTL_MOD, r);
-    if (error == 0) [[likely]]
-      return {};
-    return is_another_file(error, r) ? follow(r) : failure::system("epoll_ctl", error);
+    if (r.slot != main_.id) [[unlikely]]
+      return modify_inner(r);
+    if (control(main_.descriptor.get(), EPOLL_CTL_MOD, r.handle, &r, to_kernel(r.interest)) != 0) [[unlikely]]
+      return modify_refused(r);
+    return {};
   }
   failure rewatch(registration& r, const any_interest& was) noexcept { return modify(r, was); }
 
@@ -136,7 +130,7 @@ class epoll_backend {
     return is_removed;
   }
 
-  int wait(std::chrono::nanoseconds timeout) noexcept {
+  SELECTORS_ALWAYS_INLINE int wait(std::chrono::nanoseconds timeout) noexcept {
     const int epoll = main_.descriptor.get();
     if (timeout == (std::chrono::nanoseconds::max)()) return ::epoll_wait(epoll, entries_.data(), room(), -1);
     if (timeout.count() == 0) return ::epoll_wait(epoll, entries_.data(), room(), 0);
@@ -222,17 +216,20 @@ class epoll_backend {
   //   nothing      not watched at all: EPOLLERR and EPOLLHUP are reported unrequested
   //
   static std::uint32_t to_kernel(const any_interest& what) noexcept {
-    std::uint32_t bits = detail::mask_bits::of(what.events) & detail::read_write_priority;
-    if (what.events.contains(event::read_hangup)) bits |= EPOLLRDHUP;
-    if (what.events.contains(event::read) && !what.exclusive) bits |= EPOLLRDHUP;
-    if (what.mode == trigger::edge) bits |= EPOLLET;
-    if (what.mode == trigger::oneshot) bits |= EPOLLONESHOT;
+    const std::uint32_t asked = detail::mask_bits::of(what.events);
+    const std::uint32_t hangup = asked / detail::mask_bits::of(event::read_hangup);
+    const std::uint32_t reads = what.exclusive ? 0 : asked;
+    std::uint32_t bits = (asked & detail::read_write_priority) | ((hangup | reads) & 1) * EPOLLRDHUP;
+    const auto mode = static_cast<std::uint32_t>(what.mode);
+    bits |= (mode & 1) * EPOLLET | (mode / 2) * EPOLLONESHOT;
     if (what.exclusive) bits |= EPOLLEXCLUSIVE;
     return bits;
   }
+  static_assert(static_cast<int>(event::read) == 1 && static_cast<int>(trigger::edge) == 1 &&
+                static_cast<int>(trigger::oneshot) == 2);
 
   // EPOLLEXCLUSIVE can be set by EPOLL_CTL_ADD only: epoll_ctl(2).
-  SELECTORS_NOINLINE failure modify_exclusive(registration& r, const any_interest& was) noexcept {
+  SELECTORS_COLD failure modify_exclusive(registration& r, const any_interest& was) noexcept {
     detail::epoll_object& object = object_of(r);
     int error = control(object, EPOLL_CTL_DEL, r);
     if (is_another_file(error, r)) return follow(r);
@@ -244,6 +241,28 @@ class epoll_backend {
     return failure::system("epoll_ctl", error);
   }
 
+  // Zero or an errno. EEXIST: a leaked registration, since the same file is on this number again.
+  SELECTORS_COLD int add_again(const detail::epoll_object& object, registration& r, int error) noexcept {
+    if (error != EEXIST) return error;
+    control(object, EPOLL_CTL_DEL, r);
+    return control(object, EPOLL_CTL_ADD, r);
+  }
+  // EPERM, epoll_ctl(2): a file that is always ready. But a sandbox may answer EPERM for any file.
+  SELECTORS_COLD static failure is_not_watched(registration& r, int error) noexcept {
+    r.attached = false;
+    failure refused = failure::system("epoll_ctl", error);
+    if (error == EPERM) refused = detail::refusal_unless_always_ready(r.handle, refused);
+    r.always_ready = !refused;
+    return refused;
+  }
+
+  SELECTORS_NOINLINE failure modify_inner(registration& r) noexcept {
+    return control(object_of(r), EPOLL_CTL_MOD, r) == 0 ? failure() : modify_refused(r);
+  }
+  SELECTORS_COLD failure modify_refused(registration& r) noexcept {
+    const int error = errno;
+    return is_another_file(error, r) ? follow(r) : failure::system("epoll_ctl", error);
+  }
   static bool is_another_file(int error, const registration& r) noexcept {
     return error == ENOENT || (error == EPERM && !detail::refusal_unless_always_ready(
                                                      r.handle, failure::system("epoll_ctl", EPERM)));
@@ -266,7 +285,7 @@ class epoll_backend {
       return main_;
     return young_.leaked.contains(r.handle) && !old_.leaked.contains(r.handle) ? old_ : young_;
   }
-  void note_leak(detail::epoll_object& object, native_handle_type number) noexcept {
+  SELECTORS_COLD void note_leak(detail::epoll_object& object, native_handle_type number) noexcept {
     object.note_leak(number);
     if (&object == &young_ && young_.leaks > 8 + young_.watched / 2) wants_isolation_ = true;
   }
@@ -274,13 +293,17 @@ class epoll_backend {
   // Zero or an errno.
   SELECTORS_NOINLINE int control(const detail::epoll_object& object, int operation,
                                  registration& r) noexcept {
+    return control(object.descriptor.get(), operation, r.handle, &r, to_kernel(r.interest)) == 0 ? 0 : errno;
+  }
+  static int control(int epoll, int operation, native_handle_type handle, registration* token,
+                     std::uint32_t bits) noexcept {
     epoll_event event{};
-    event.events = to_kernel(r.interest);
-    event.data.ptr = &r;
-    return ::epoll_ctl(object.descriptor.get(), operation, r.handle, &event) == 0 ? 0 : errno;
+    event.events = bits;
+    event.data.ptr = token;
+    return ::epoll_ctl(epoll, operation, handle, &event);
   }
 
-  void restart(detail::owned_descriptor&& fresh) noexcept {
+  SELECTORS_COLD void restart(detail::owned_descriptor&& fresh) noexcept {
     main_.restart(std::move(fresh), ++last_id_);
     old_.restart({}, 0);
     young_.restart({}, 0);
@@ -340,8 +363,9 @@ SELECTORS_COLD int epoll_backend::drop_leaked(int found, Callback on_stale) noex
 // Keeps those of the entries from `first` to `last`, found in `object`, that are not ghosts, and moves them
 // to `first`. Returns where they end.
 template <class Callback>
-std::size_t epoll_backend::filter(std::size_t first, std::size_t last, const detail::epoll_object& object,
-                                  Callback on_stale) noexcept {
+SELECTORS_COLD std::size_t epoll_backend::filter(std::size_t first, std::size_t last,
+                                                 const detail::epoll_object& object,
+                                                 Callback on_stale) noexcept {
   std::size_t kept = first;
   for (std::size_t i = first; i != last; ++i) {
     const entry e = entries_[i];
@@ -368,8 +392,8 @@ inline bool epoll_backend::merge_aliased(const entry& e, std::size_t kept) noexc
 // level-triggered: while any is ready, the object is re-armed in the main one, so that the next wait scans it
 // again.
 template <class Callback>
-std::size_t epoll_backend::scan(const detail::epoll_object& object, registration& its_token,
-                                std::size_t first, Callback on_stale) noexcept {
+SELECTORS_COLD std::size_t epoll_backend::scan(const detail::epoll_object& object, registration& its_token,
+                                               std::size_t first, Callback on_stale) noexcept {
   const int left = room() - static_cast<int>(first);
   const int found = left > 0 ? ::epoll_wait(object.descriptor.get(), entries_.data() + first, left, 0) : 0;
   const std::size_t kept =
@@ -387,7 +411,7 @@ SELECTORS_COLD bool epoll_backend::isolate_leaks(ForEach for_each) noexcept {
 }
 
 // The main object becomes the old one.
-inline bool epoll_backend::part_with_old() noexcept {
+SELECTORS_COLD inline bool epoll_backend::part_with_old() noexcept {
   detail::owned_descriptor fresh;
   if (detail::make_epoll(fresh) || !nest(EPOLL_CTL_ADD, fresh, main_, old_token)) return false;
   if (front_.exchange(main_.descriptor.get(), fresh.get())) return false;
@@ -400,7 +424,7 @@ inline bool epoll_backend::part_with_old() noexcept {
 // Moves the keys of the young object into the old one, except those that would be aliased there, and the
 // aliased keys of the old object into a fresh young one.
 template <class ForEach>
-bool epoll_backend::renew_young(ForEach for_each) noexcept {
+SELECTORS_COLD bool epoll_backend::renew_young(ForEach for_each) noexcept {
   detail::epoll_object fresh;
   fresh.id = ++last_id_;
   if (detail::make_epoll(fresh.descriptor) || !nest(EPOLL_CTL_ADD, main_.descriptor, fresh, young_token))

@@ -23,7 +23,7 @@ namespace SELECTORS_NAMESPACE::detail {
 
 // Makes a close-on-exec epoll(7) object. epoll_create1(2) is from Linux 2.6.27; a sandbox may allow only the
 // older call.
-inline failure make_epoll(owned_descriptor& made) noexcept {
+SELECTORS_COLD inline failure make_epoll(owned_descriptor& made) noexcept {
   int fresh = ::epoll_create1(EPOLL_CLOEXEC);
   if (fresh < 0 && is_forbidden_call(errno)) {
     fresh = ::epoll_create(1);
@@ -49,7 +49,7 @@ int call_ioctl(int (*call)(int, Request, ...), int number, unsigned long request
 }
 
 // What EPIOCSPARAMS sets (ioctl_eventpoll(2), Linux 6.9): how long a wait polls the network devices itself.
-inline void copy_busy_polling(int from, int to) noexcept {
+SELECTORS_COLD inline void copy_busy_polling(int from, int to) noexcept {
   struct {
     std::uint32_t microseconds;
     std::uint16_t budget;
@@ -71,7 +71,7 @@ class epoll_front {
   explicit operator bool() const noexcept { return static_cast<bool>(front_); }
   native_handle_type get() const noexcept { return front_.get(); }
 
-  failure make(int inner) noexcept {
+  SELECTORS_COLD failure make(int inner) noexcept {
     epoll_front fresh;
     if (const failure failed = make_epoll(fresh.front_)) return failed;
     if (const failure failed = fresh.make_readable()) return failed;
@@ -82,7 +82,7 @@ class epoll_front {
   }
 
   // In a child, where the object is shared with the parent: makes a new one, on the same number if possible.
-  failure remake(int inner) noexcept {
+  SELECTORS_COLD failure remake(int inner) noexcept {
     epoll_front fresh;
     if (const failure failed = fresh.make(inner)) return failed;
     if (front_.is_intact()) copy_busy_polling(get(), fresh.get());
@@ -93,33 +93,33 @@ class epoll_front {
   }
 
   // Watches `fresh` instead of `inner`. On failure nothing has changed.
-  failure exchange(int inner, int fresh) noexcept {
+  SELECTORS_COLD failure exchange(int inner, int fresh) noexcept {
     if (const failure failed = add(fresh)) return failed;
     remove(inner);
     return {};
   }
-  failure add(int inner) noexcept {
+  SELECTORS_COLD failure add(int inner) noexcept {
     const int error = front_ ? nest_epoll(EPOLL_CTL_ADD, get(), inner, 0, nullptr) : 0;
     return error == 0 ? failure() : failure::system("epoll_ctl", error);
   }
   // Call it before `inner` is closed: if a child process holds a duplicate, closing does not remove it.
-  void remove(int inner) noexcept {
+  SELECTORS_COLD void remove(int inner) noexcept {
     if (front_) (void)nest_epoll(EPOLL_CTL_DEL, get(), inner, 0, nullptr);
   }
 
   // Readable, and reported again to those who watch edge-triggered and have heard of it.
-  void signal_again() noexcept {
+  SELECTORS_COLD void signal_again() noexcept {
     signal(false);
     signal(true);
   }
   // Readable or not, beside what the inner object says. One system call for a change.
-  void signal(bool is_ready) noexcept {
+  SELECTORS_NOINLINE void signal(bool is_ready) noexcept {
     if (is_ready == is_ready_) return;
     const int operation = is_ready ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
     if (nest_epoll(operation, get(), readable_.get(), 0, nullptr) == 0 || !is_ready) is_ready_ = is_ready;
   }
 
-  void close() noexcept {
+  SELECTORS_COLD void close() noexcept {
     front_.close();
     readable_.close();
     is_ready_ = false;
@@ -128,7 +128,7 @@ class epoll_front {
  private:
   // An eventfd(2) that is never read; where a sandbox refuses that, the reading end of a pipe(2) without
   // writer.
-  failure make_readable() noexcept {
+  SELECTORS_COLD failure make_readable() noexcept {
     int fresh = ::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fresh < 0) {
       int ends[2];

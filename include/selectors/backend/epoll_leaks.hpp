@@ -67,13 +67,13 @@ struct epoll_object {
     if (r.aliased) --aliased;
     r.attached = r.aliased = false;
   }
-  void note_leak(native_handle_type number) noexcept {
+  SELECTORS_COLD void note_leak(native_handle_type number) noexcept {
     leaked.insert(number);
     ++leaks;
   }
 
   // Continues with a fresh object, in which nothing is watched or leaked; or with none.
-  void restart(owned_descriptor&& fresh, std::uint32_t fresh_id) noexcept {
+  SELECTORS_COLD void restart(owned_descriptor&& fresh, std::uint32_t fresh_id) noexcept {
     descriptor.close();
     descriptor = std::move(fresh);
     id = fresh_id;

@@ -5,6 +5,7 @@
 
 #if SELECTORS_HAS_EPOLL
 
+#include <selectors/detail/chrono.hpp>
 #include <selectors/detail/relaxed_atomic.hpp>
 #include <selectors/os/posix.hpp>
 
@@ -13,7 +14,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>

@@ -14,6 +14,7 @@
 #include <selectors/backend/kqueue_slot.hpp>
 #include <selectors/backend/ready_list.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/detail/chrono.hpp>
 #include <selectors/os/posix.hpp>
 
 #include <sys/types.h>
@@ -26,7 +27,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstddef>
 #include <string_view>
 

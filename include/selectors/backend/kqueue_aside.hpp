@@ -7,12 +7,12 @@
 
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/select_posix.hpp>
+#include <selectors/detail/chrono.hpp>
 #include <selectors/error.hpp>
 #include <selectors/event.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/registration.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <utility>
 

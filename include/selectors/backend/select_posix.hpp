@@ -8,6 +8,7 @@
 #include <selectors/backend/concept.hpp>
 #include <selectors/backend/ready_list.hpp>
 #include <selectors/detail/buffer.hpp>
+#include <selectors/detail/chrono.hpp>
 #include <selectors/detail/relaxed_atomic.hpp>
 #include <selectors/os/posix.hpp>
 
@@ -21,7 +22,6 @@
 
 #include <bit>
 #include <cerrno>
-#include <chrono>
 #include <climits>
 #include <cstddef>
 #include <string_view>

@@ -67,8 +67,8 @@ class core {
  public:
   using entry = typename Backend::entry;
 
-  explicit core(const key_vtable& type) noexcept : type_(&type) {}
-  core(core&& other) noexcept : type_(other.type_), state_(std::exchange(other.state_, state{})) {
+  SELECTORS_NOINLINE explicit core(const key_vtable& type) noexcept : type_(&type) {}
+  core(core&& other) noexcept : state_(std::exchange(other.state_, state{})), type_(other.type_) {
     other.end_loop();
   }
   core& operator=(core&& other) noexcept;
@@ -194,11 +194,12 @@ class core {
     state_.cursor = nullptr;
   }
 
-  static failure refusal_of(const any_interest& what) noexcept {
-    event_mask allowed = requestable_events<Backend>;
-    if (what.exclusive) allowed &= event::read | event::write;
-    const event_mask refused = what.events - allowed;
-    return refused.empty() ? failure() : failure::invalid_events(refused);
+  static constexpr event_mask refused_of(event_mask events, bool exclusive) noexcept {
+    constexpr event_mask both = event::read | event::write;
+    return events - (exclusive ? requestable_events<Backend> & both : requestable_events<Backend>);
+  }
+  static constexpr bool is_requestable(const any_interest& what) noexcept {
+    return refused_of(what.events, what.exclusive).empty();
   }
 
   // The events that a loop would report of an entry now; changes nothing.
@@ -218,7 +219,11 @@ class core {
   }
   bool is_being_constructed(native_handle_type handle) const noexcept;
   failure reserve(native_handle_type handle) noexcept;
-  failure change(record& r, const any_interest& what) noexcept;
+  failure refusal_to_modify(lookup which, event_mask events, bool exclusive) const noexcept;
+  failure change_plainly(record& r, std::uint32_t mask) noexcept;
+  failure change_oddly(record& r, std::uint32_t mask) noexcept;
+  failure finish_plain_change(record& r, failure why) noexcept;
+  failure change(record& r, any_interest what) noexcept;
   failure finish_change(record& r, const any_interest& was, failure why) noexcept;
   failure watch_anew(record& r, const any_interest& was) noexcept;
   failure pause_or_resume(record& r, const any_interest& what) noexcept;
@@ -232,6 +237,7 @@ class core {
   void mark_failed(record& r) noexcept;
   void detach(record& r) noexcept;
   void note_leaks() noexcept;
+  void note_those_leaks() noexcept;
   void retire(record& r) noexcept;
   void retire_all() noexcept;
   void destroy_retired() noexcept;
@@ -268,8 +274,17 @@ class core {
   void attach_all() noexcept;
   template <class Visit>
   void for_each_record(Visit visit) noexcept {
-    for (std::size_t i = keys().next(0); i != handle_table::none; i = keys().next(i + 1)) visit(keys().at(i));
-    for (record* r = state_.constructing.first(); r != nullptr; r = r->next) visit(*r);
+    std::size_t position = keys().next(0);
+    for (record* r = record_at(position); r != nullptr; r = record_after(position, *r)) visit(*r);
+  }
+  // Those that are registered, by position, and then those whose data is being constructed.
+  record* record_at(std::size_t position) const noexcept {
+    return position != handle_table::none ? &keys().at(position) : state_.constructing.first();
+  }
+  SELECTORS_COLD record* record_after(std::size_t& position, const record& r) const noexcept {
+    if (position == handle_table::none) return r.next;
+    position = keys().next(position + 1);
+    return record_at(position);
   }
 
   outcome select_slow(nanoseconds timeout) noexcept;
@@ -280,11 +295,11 @@ class core {
   void watch_loop(int found) noexcept;
   outcome fail(failure why) noexcept;
 
+  mutable state state_;  // first: the backend has the address of the core. Mutable: see `native_handle`
   const key_vtable* type_;
   failure why_;
   std::uint64_t epoch_ = 0;       // outstanding loops remember it; is not moved, only grows
   std::uint64_t loop_epoch_ = 0;  // loops of earlier epochs have ended
-  mutable state state_;           // mutable: the first `native_handle()` makes the front
 };
 
 // ---- opening and closing ----------------------------------------------------------------------------------
@@ -334,7 +349,7 @@ SELECTORS_NOINLINE void core<Backend>::close() noexcept {
 // inherited by an earlier assignment are destroyed now. Loops over both objects end: `close` ends those over
 // this one, and the other has no entries left.
 template <selector_backend Backend>
-core<Backend>& core<Backend>::operator=(core&& other) noexcept {
+SELECTORS_NOINLINE core<Backend>& core<Backend>::operator=(core&& other) noexcept {
   if (this == &other) return *this;
   close();
   if (state_.inherited) destroy_retired();
@@ -345,7 +360,7 @@ core<Backend>& core<Backend>::operator=(core&& other) noexcept {
 }
 
 template <selector_backend Backend>
-core<Backend>::~core() {
+SELECTORS_NOINLINE core<Backend>::~core() {
   close();
   destroy_retired();
 }

@@ -3,9 +3,9 @@
 
 #include <selectors/config.hpp>
 #include <selectors/core/core.hpp>
+#include <selectors/detail/chrono.hpp>
 
 #include <cerrno>
-#include <chrono>
 #include <utility>
 
 // Waiting, and the loop over what a wait found.

@@ -45,7 +45,7 @@ SELECTORS_NOINLINE failure core<Backend>::add(native_handle_type handle, const a
   if (!is_valid(handle)) return errc::invalid_handle;
   if (keys().find(handle) != nullptr) return errc::already_registered;
   if (state_.constructing && is_being_constructed(handle)) return errc::already_registered;
-  if (const failure refused = refusal_of(what)) return refused;
+  if (!is_requestable(what)) return failure::invalid_events(refused_of(what.events, what.exclusive));
   if (!Backend::refuses_closed || what.events.empty())
     if (!Backend::is_open(handle)) return failure::not_open();
   // Memory is reserved first, but the kernel's errors take precedence.
@@ -95,33 +95,71 @@ SELECTORS_COLD void core<Backend>::withdraw(record& r) noexcept {
 
 template <selector_backend Backend>
 inline failure core<Backend>::modify(lookup which, any_interest what) noexcept {
-  if (const failure refused = usable()) return refused;
   record* const r = which.key_record;
-  if (r == nullptr) return which.missing();
-  if (const failure refused = refusal_of(what)) return refused;
-  if (r->interest == what && what.mode == trigger::level && r->armed && !r->failed) {
+  if (!is_of_this_process() || r == nullptr || !is_requestable(what)) [[unlikely]]
+    return refusal_to_modify(which, what.events, what.exclusive);
+  if (!can_be_plain(what)) return change(*r, what);
+  const std::uint32_t mask = plain_mask_of(what);
+  if (what.mode == trigger::level && r->slow_path_mask == mask) {
     count(statistic::saved);
     return {};
   }
-  const any_interest changed = what;  // a copy, so that `what` can stay in a register above
-  return change(*r, changed);
+  return change_plainly(*r, mask);
 }
 
 template <selector_backend Backend>
-SELECTORS_NOINLINE failure core<Backend>::change(record& r, const any_interest& what) noexcept {
-  if (!r.attached || what.events.empty()) [[unlikely]]
-    return pause_or_resume(r, what);
+SELECTORS_COLD failure core<Backend>::refusal_to_modify(lookup which, event_mask events,
+                                                        bool exclusive) const noexcept {
+  if (const failure refused = usable()) return refused;
+  return which.key_record == nullptr ? which.missing()
+                                     : failure::invalid_events(refused_of(events, exclusive));
+}
+
+// Replaces a plain interest, which `slow_path_mask` describes, by another one. Short, because servers change
+// between reading and writing often: what is rare goes to functions that take what is in registers anyway.
+template <selector_backend Backend>
+SELECTORS_NOINLINE failure core<Backend>::change_plainly(record& r, std::uint32_t mask) noexcept {
+  const any_interest what = plain_interest_of(mask);
+  if ((r.slow_path_mask & is_not_plain) != 0 || what.events.empty()) [[unlikely]]
+    return change_oddly(r, mask);
+  r.interest.events = what.events;
+  r.interest.mode = what.mode;
+  r.interest.exclusive = false;  // it is, and now the compiler knows
+  if (const failure failed = state_.backend.modify(r, plain_interest_of(r.slow_path_mask))) [[unlikely]]
+    return finish_plain_change(r, failed);
+  if (!r.attached || r.leaked) [[unlikely]]
+    return finish_plain_change(r, {});
+  r.slow_path_mask = static_cast<std::uint16_t>(mask);
+  forget_first();
+  return {};
+}
+
+template <selector_backend Backend>
+SELECTORS_COLD failure core<Backend>::change_oddly(record& r, std::uint32_t mask) noexcept {
+  return change(r, plain_interest_of(mask));
+}
+
+template <selector_backend Backend>
+SELECTORS_COLD failure core<Backend>::finish_plain_change(record& r, failure why) noexcept {
+  return finish_change(r, plain_interest_of(r.slow_path_mask), why);
+}
+
+template <selector_backend Backend>
+SELECTORS_NOINLINE failure core<Backend>::change(record& r, any_interest what) noexcept {
+  if (r.interest == what && what.mode == trigger::level && r.armed && !r.failed) {
+    count(statistic::saved);
+    return {};
+  }
+  if (!r.attached || what.events.empty()) return pause_or_resume(r, what);
   const any_interest was = std::exchange(r.interest, what);
   const failure failed = state_.backend.modify(r, was);
   if (failed || r.leaked || !r.attached) [[unlikely]]
     return finish_change(r, was, failed);
-  r.failed = false;
-  r.armed = true;
-  set_slow_path_mask(r);
+  arm(r);
   return {};
 }
 
-// The rare outcomes of `change`: it failed; or the number means another file, and the old one's registration
+// The rare outcomes of a change: it failed; or the number means another file, and the old one's registration
 // may be leaked; or the kernel does not watch the file.
 template <selector_backend Backend>
 SELECTORS_COLD failure core<Backend>::finish_change(record& r, const any_interest& was,
@@ -138,7 +176,7 @@ template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::watch(lookup which, const any_interest& what) noexcept {
   if (const failure refused = usable()) return refused;
   if (which.key_record == nullptr) return which.missing();
-  if (const failure refused = refusal_of(what)) return refused;
+  if (!is_requestable(what)) return failure::invalid_events(refused_of(what.events, what.exclusive));
   record& r = *which.key_record;
   if (what.events.empty() || !r.attached) {
     if (!what.events.empty() && !Backend::is_open(r.handle)) return failure::not_open();
@@ -153,7 +191,7 @@ SELECTORS_NOINLINE failure core<Backend>::watch(lookup which, const any_interest
 }
 
 template <selector_backend Backend>
-SELECTORS_NOINLINE failure core<Backend>::watch_anew(record& r, const any_interest& was) noexcept {
+SELECTORS_COLD failure core<Backend>::watch_anew(record& r, const any_interest& was) noexcept {
   if constexpr (requires { state_.backend.rewatch(r, was); }) {
     return state_.backend.rewatch(r, was);
   } else {
@@ -225,8 +263,10 @@ SELECTORS_NOINLINE void core<Backend>::arm(record& r) noexcept {
 
 template <selector_backend Backend>
 inline void core<Backend>::set_slow_path_mask(record& r) noexcept {
-  const bool is_fast = r.attached && !r.marked && r.interest.mode != trigger::oneshot;
-  r.slow_path_mask = static_cast<std::uint16_t>(is_fast ? ~mask_bits::of(r.interest.events) : all_bits);
+  const bool is_fast = r.attached && r.armed && !r.failed && !r.marked && r.interest.mode != trigger::oneshot;
+  const std::uint32_t plain = plain_mask_of(r.interest);
+  const std::uint32_t fast = r.interest.exclusive ? plain | is_not_plain : plain;
+  r.slow_path_mask = static_cast<std::uint16_t>(is_fast ? fast : all_bits);
   forget_first();
 }
 
@@ -255,6 +295,13 @@ SELECTORS_NOINLINE void core<Backend>::detach(record& r) noexcept {
 
 template <selector_backend Backend>
 inline void core<Backend>::note_leaks() noexcept {
+  if constexpr (finds_leaks)
+    if (state_.backend.may_have_leaks()) [[unlikely]]
+      note_those_leaks();
+}
+
+template <selector_backend Backend>
+SELECTORS_COLD void core<Backend>::note_those_leaks() noexcept {
   if constexpr (finds_leaks) {
     if (state_.backend.has_leaks()) add_work(leaks_suspected);
     if (state_.backend.wants_isolation()) want_heal(heal_wanted);
@@ -274,13 +321,13 @@ SELECTORS_NOINLINE void core<Backend>::retire(record& r) noexcept {
 }
 
 template <selector_backend Backend>
-SELECTORS_NOINLINE void core<Backend>::retire_all() noexcept {
+SELECTORS_COLD void core<Backend>::retire_all() noexcept {
   for (std::size_t i = keys().next(0); i != handle_table::none; i = keys().next(i + 1)) retire(keys().at(i));
 }
 
 // Data's destructor may register, modify and unregister, and so retire more.
 template <selector_backend Backend>
-SELECTORS_NOINLINE void core<Backend>::destroy_retired() noexcept {
+SELECTORS_COLD void core<Backend>::destroy_retired() noexcept {
   for (prune_self_reported(); state_.retired; prune_self_reported()) {
     while (state_.retired) {
       record& r = state_.retired.pop_front();

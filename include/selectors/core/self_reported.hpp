@@ -47,7 +47,7 @@ SELECTORS_COLD event_bits core<Backend>::own_bits(const record& r) noexcept {
 // Removes the records that have nothing to report any more. Returns whether any of the others has something
 // to report now.
 template <selector_backend Backend>
-SELECTORS_NOINLINE bool core<Backend>::prune_self_reported() noexcept {
+SELECTORS_COLD bool core<Backend>::prune_self_reported() noexcept {
   bool is_ready = false;
   record_list kept;
   while (state_.self_reported) {

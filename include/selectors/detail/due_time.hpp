@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <selectors/detail/chrono.hpp>
 #include <selectors/version.hpp>
 
 #include <bit>
-#include <chrono>
 #include <cmath>
 #include <concepts>
 #include <cstdint>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <selectors/version.hpp>
+#include <selectors/config.hpp>
 
 #include <cstddef>
 #include <limits>
@@ -57,7 +57,7 @@ class pool {
     std::size_t alignment;
   };
 
-  bool grow(layout node) noexcept {
+  SELECTORS_COLD bool grow(layout node) noexcept {
     const std::size_t alignment = node.alignment > alignof(chunk) ? node.alignment : alignof(chunk);
     const std::size_t stride = (node.size + alignment - 1) / alignment * alignment;
     const std::size_t header = (sizeof(chunk) + alignment - 1) / alignment * alignment;

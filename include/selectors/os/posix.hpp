@@ -5,6 +5,7 @@
 
 #if !SELECTORS_HAS_WINSOCK
 
+#include <selectors/detail/chrono.hpp>
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 
@@ -15,7 +16,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 
 // What the backends of POSIX share.
 namespace SELECTORS_NAMESPACE::detail {

@@ -5,6 +5,7 @@
 
 #if SELECTORS_HAS_WINSOCK
 
+#include <selectors/detail/chrono.hpp>
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 
@@ -33,7 +34,6 @@
 #endif
 
 #include <atomic>
-#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <limits>
