@@ -3,6 +3,7 @@
 #include "wrap.hpp"
 
 #include <sys/event.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -11,6 +12,9 @@
 
 // NOLINTBEGIN(bugprone-reserved-identifier)
 WRAP(int, kqueue, ())
+WRAP(int, getsockopt, (int handle, int level, int name, void* value, socklen_t* size), handle, level, name,
+     value, size)
+WRAP(int, getpeername, (int handle, sockaddr* peer, socklen_t* size), handle, peer, size)
 
 // Not a terminal, then.
 extern "C" int __real_isatty(int handle);

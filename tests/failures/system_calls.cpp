@@ -99,6 +99,8 @@ std::vector<int> errors_of(std::string_view call) {
       {"dup2", {EBADF, EBUSY, EINTR, EMFILE}},
       {"poll", {EINTR, EINVAL, ENOMEM}},
       {"isatty", {EBADF, ENOTTY}},
+      {"getsockopt", {EBADF, EINVAL, ENOBUFS}},
+      {"getpeername", {EBADF, EINVAL, ENOBUFS, ENOTCONN}},
   };
   return errors.at(call);
 }

@@ -49,12 +49,14 @@ class oracle {
   // register_ or modify was called, with this result.
   void asked(std::size_t slot, selectors::any_interest what, bool is_new, std::error_code error,
              const world& now) {
+    if (is_refused_terminal(slot, what, error, now)) return;
     const std::error_code promised = refusal(slot, what, is_new, now);
     if (is_displaced(slot, now) && !is_new) {
       // The number was closed since: the kernel may have forgotten it, or refuse the file that has it now.
       require(!error || error == std::errc::bad_file_descriptor ||
                   error == std::errc::no_such_file_or_directory ||
-                  error == std::errc::operation_not_permitted,
+                  error == std::errc::operation_not_permitted ||
+                  (Backend::name == "kqueue" && error == std::errc::invalid_argument),
               "modify of a closed descriptor: " + error.message());
     } else {
       require(error == promised,
@@ -78,6 +80,7 @@ class oracle {
   // watch was called: whatever was known of the number before, it is what it means now.
   void watched(std::size_t slot, selectors::any_interest what, std::error_code error, const world& now) {
     if (!has(slot)) return asked(slot, what, true, error, now);
+    if (is_refused_terminal(slot, what, error, now)) return;
     std::error_code promised;
     if (!now.is_open(slot) && !what.events.empty()) promised = {EBADF, std::system_category()};
     require(error == promised, "watch: " + error.message() + " instead of " + promised.message());
@@ -129,7 +132,8 @@ class oracle {
       const bool was_unreached = std::exchange(keys_[slot]->is_unreached, false);
       if (was_unreached && is_displaced(slot, now)) keys_[slot]->is_uncertain = true;
       const event_mask marks = take_marks(*keys_[slot]);
-      const bool is_known = !is_displaced(slot, now) && !keys_[slot]->is_uncertain;
+      const bool is_known =
+          !is_displaced(slot, now) && !keys_[slot]->is_uncertain && !is_odd_terminal(slot, now);
       // What was not reached may be remembered, and an edge that was reported is not, though it is marked.
       const bool is_remembered = was_unreached || (keys_[slot]->what.mode == selectors::trigger::edge &&
                                                    !keys_[slot]->is_fresh && !marks.empty());
@@ -256,6 +260,17 @@ class oracle {
     if (!binds || !keys_[slot] || keys_[slot]->is_refused) return false;
     const key& one = *keys_[slot];
     return one.is_uncertain || (one.identity != 0 && one.identity != identity(now, slot));
+  }
+
+  // NetBSD's kqueue never reports the end of a terminal, and macOS's does not take every terminal.
+  static bool is_odd_terminal(std::size_t slot, const world& now) {
+    return Backend::name == "kqueue" && now.is_terminal(slot);
+  }
+  // macOS: a terminal that the kqueue refuses is watched by select(2), which has no edges.
+  static bool is_refused_terminal(std::size_t slot, selectors::any_interest what, std::error_code error,
+                                  const world& now) {
+    return what.mode == selectors::trigger::edge && error == std::errc::invalid_argument &&
+           is_odd_terminal(slot, now);
   }
 
   std::error_code refusal(std::size_t slot, selectors::any_interest what, bool is_new,

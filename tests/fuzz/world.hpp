@@ -33,6 +33,10 @@ class world {
   // Zero if the number is not open.
   int identity(std::size_t slot) const noexcept { return open_[slot].identity; }
   bool is_open(std::size_t slot) const noexcept { return identity(slot) != 0; }
+  // Though its other end may be closed, after which isatty(3) fails.
+  bool is_terminal(std::size_t slot) const noexcept {
+    return is_open(slot) && objects_[static_cast<std::size_t>(identity(slot) - 1)].is_terminal;
+  }
   // Changes each time that a file is put on the number.
   int incarnation(std::size_t slot) const noexcept { return open_[slot].incarnation; }
 
@@ -74,6 +78,7 @@ class world {
   // The files, by identity, for the duration of the script.
   struct object {
     descriptor peer;
+    bool is_terminal = false;
   };
   struct reference {
     descriptor held;
@@ -155,11 +160,12 @@ class world {
     descriptor terminal(
         checked(::open(::ptsname(master.get()), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), "open"));
     put(slot, std::move(terminal), std::move(master));
+    objects_.back().is_terminal = true;
   }
 
   void put(std::size_t slot, descriptor fresh, descriptor peer) {
     if (peer.get() >= 0 && peer.get() < 100) peer = support::dup_above(peer, 100);
-    objects_.push_back({std::move(peer)});
+    objects_.push_back({std::move(peer), false});
     place(slot, fresh, static_cast<int>(objects_.size()));
   }
   // dup2(2) closes what was there.

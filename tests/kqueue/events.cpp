@@ -87,19 +87,36 @@ bool report(watch& of, note& one, std::uint32_t bits, struct kevent& event) {
 }
 
 void collect_from(queue& in, watch& of, std::uint32_t bits, vector<struct kevent>& found) {
-  const std::size_t before = found.size();
+  bool is_quiet = true;
   for (note& one : of.notes) {
     struct kevent event;
     if (!one.is_there || one.is_told || (one.what.filter == writing && of.lies())) continue;
     if (!report(of, one, bits, event)) continue;
     found.push_back(event);
-    one.is_told = of.is_forever && (one.what.flags & EV_CLEAR) != 0;
+    const bool is_edge = (one.what.flags & EV_CLEAR) != 0;
+    is_quiet = is_quiet && is_edge;
+    one.is_told = of.is_forever && is_edge;
   }
-  // epoll would report forever what no filter reports; as an edge it reports each change once.
-  const bool is_quiet = found.size() == before;
+  // epoll would report forever what no level reports; as an edge it reports each change once.
   if (of.is_forever || of.is_edge() || of.is_quiet == is_quiet) return;
   of.is_quiet = is_quiet;
   tell_epoll(in, of, EPOLL_CTL_MOD);
+  of.is_quieted = is_quiet;
+}
+
+// What has become an edge in epoll is reported by it once more, and nobody waits for that.
+void settle(queue& in) {
+  const auto is_quieted = [](const auto& one) { return one.second.is_quieted; };
+  if (std::none_of(in.watches.begin(), in.watches.end(), is_quieted)) return;
+  vector<epoll_event> ready(in.watches.size() + in.children.size() + 1);
+  const int count = call(SYS_epoll_pwait, in.epoll, ready.data(), static_cast<int>(ready.size()), 0, nullptr,
+                         std::size_t{8});
+  for (int i = 0; i < count; ++i) {
+    watch& of = *static_cast<watch*>(ready[static_cast<std::size_t>(i)].data.ptr);
+    if (of.type == kind::user || of.type == kind::process) continue;
+    if (!of.is_quieted && (of.is_edge() || of.is_quiet)) tell_epoll(in, of, EPOLL_CTL_MOD);
+  }
+  for (auto& [number, of] : in.watches) of.is_quieted = false;
 }
 
 void collect_end(queue& in, const watch& pidfd, vector<struct kevent>& found) {
@@ -187,6 +204,7 @@ std::size_t collect(queue& in, struct kevent* events, std::size_t room) {
     }
   }
   show_users(in);
+  settle(in);
   return told;
 }
 

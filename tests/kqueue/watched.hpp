@@ -77,7 +77,8 @@ struct watch {
   end side = end::both;     // of a pipe
   bool is_fifo = false;     // a named pipe
   bool is_forever = false;  // always ready: a file that epoll refuses
-  bool is_quiet = false;    // epoll reports what no filter reports, so it is an edge there
+  bool is_quiet = false;    // epoll reports what no level reports, so it is an edge there
+  bool is_quieted = false;  // only just, so that epoll reports it once more
   note notes[std::size(filters)] = {};
 
   note* find(filter_type filter) {

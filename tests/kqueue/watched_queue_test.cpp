@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <memory>
 
 // A queue that is watched by another one, without the selector knowing.
@@ -27,16 +28,23 @@ class outer_queue {
     change.ident = static_cast<decltype(change.ident)>(inner);
     change.filter = EVFILT_READ;
     change.flags = static_cast<decltype(change.flags)>(EV_ADD | flags);
-    const timespec at_once{};
-    checked(::kevent(queue_.get(), &change, 1, nullptr, 0, &at_once), "kevent");
+    call(&change, 1, nullptr, 0);
   }
   bool hears() const {
     struct kevent found{};
-    const timespec at_once{};
-    return checked(::kevent(queue_.get(), nullptr, 0, &found, 1, &at_once), "kevent") == 1;
+    return call(nullptr, 0, &found, 1) == 1;
   }
 
  private:
+  // Changes that were interrupted have been applied; made once more, they have the same effect.
+  int call(const struct kevent* changes, int change_count, struct kevent* found, int room) const {
+    const timespec at_once{};
+    int result = 0;
+    do result = ::kevent(queue_.get(), changes, change_count, found, room, &at_once);
+    while (result < 0 && errno == EINTR);
+    return checked(result, "kevent");
+  }
+
   descriptor queue_;
 };
 

@@ -279,7 +279,8 @@ class kqueue_backend : public detail::ready_list {
     }
     r.attached = true;
     slot::set_watched(r, filters);
-    may_skip_ = may_skip_ || slot::watches_for_end(r) || slot::is_pipe(r);
+    const bool has_priority = (filters & detail::priority_filter) != 0;
+    may_skip_ = may_skip_ || slot::watches_for_end(r) || slot::is_pipe(r) || has_priority;
     return {};
   }
 
@@ -393,12 +394,12 @@ class kqueue_backend : public detail::ready_list {
     const bool is_requested = !is_for_end(r.interest);
     if (!detail::reports_end(e)) return is_requested ? bits : 0;
     // NetBSD's FIFOs always claim to have no reader. If poll(2) disagrees, the FIFO is watched by select(2)
-    // instead.
+    // instead, from the next wait on.
     const short truth = detail::polled(r.handle);
     const bool is_true = (truth & (POLLHUP | POLLERR)) != 0;
     const bool is_better_aside = is_requested ? !is_true : is_true;
     if (r.attached && r.interest.mode != trigger::edge && is_better_aside)
-      if (!put_aside(r, slot::watched(r), is_true)) return 0;
+      (void)put_aside(r, slot::watched(r), is_true);
     if (is_true) return is_requested ? bits : detail::mask_bits::of(event::error);
     return is_requested && (truth & POLLOUT) != 0 ? detail::mask_bits::of(event::write) : 0;
   }
@@ -427,12 +428,12 @@ class kqueue_backend : public detail::ready_list {
       }
       registration& r = *token;
       event_bits bits = detail::bits_of(events_[i], slot::is_socket(r));
-      if (slot::is_pipe(r) || slot::watches_for_end(r)) [[unlikely]] {
+      if (slot::is_pipe(r) || slot::watches_for_end(r)) [[unlikely]]
         bits = examine(r, events_[i], bits);
-        if (bits == 0) {
-          has_skipped = true;
-          continue;
-        }
+      if (bits == 0 || (bits == detail::mask_bits::of(event::hangup) && slot::knows_half_end(r)))
+          [[unlikely]] {
+        has_skipped = true;
+        continue;
       }
       std::size_t at = slot::entry(r);
       if (at < first || at >= found || ready_[at].token != &r) {

@@ -100,17 +100,20 @@ class kqueue_changes {
         one.error = errno;
       else
         one.error = (events[i].flags & EV_ERROR) != 0 ? static_cast<int>(events[i].data) : 0;
-      if (SELECTORS_HAS_KERNEL_KQUEUE && interrupted && one.error == ENOENT && !one.is_addition())
+      if (SELECTORS_HAS_KERNEL_KQUEUE && interrupted && one.error == ENOENT && !one.is_addition()) {
         one.error = 0;
+        is_uncertain_ = true;
+      }
     }
   }
 
   // Whether the call as a whole succeeded, so that each error belongs to a change.
   bool was_called() const noexcept { return is_answered_; }
   // Whether the kernel had already dropped the filters that were to be removed: the number was closed and
-  // reused.
+  // reused. After an interruption that is not known; then it may be why the additions were refused.
   bool have_lost() const noexcept {
     if (!is_answered_) return false;
+    if (is_uncertain_ && error() != 0) return true;
     for (std::size_t i = 0; i != count_; ++i)
       if (changes_[i].error == ENOENT && !changes_[i].is_addition()) return true;
     return false;
@@ -179,6 +182,7 @@ class kqueue_changes {
   registration* who_;
   std::size_t count_ = 0;
   bool is_answered_ = false;
+  bool is_uncertain_ = false;  // whether what was missing had been there before an interruption
   change changes_[max_changes] = {};
 };
 

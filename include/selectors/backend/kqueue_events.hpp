@@ -18,7 +18,7 @@
 //                   always     with EV_EOF, of a socket         with EV_EOF, of a pipe or a terminal
 //   EVFILT_READ     read       read_hangup                      hangup
 //   EVFILT_WRITE    write      hangup, once both have ended     error: nobody reads
-//   EVFILT_EXCEPT   priority, if it is NOTE_OOB; else hangup
+//   EVFILT_EXCEPT   priority, if it is NOTE_OOB; else hangup, which counts only without EVFILT_READ
 //
 // With EV_EOF, fflags is the socket's error. There may still be data before the end.
 namespace SELECTORS_NAMESPACE::detail {

@@ -57,6 +57,10 @@ class kqueue_slot {
     if ((filters & priority_filter) != 0) r.slot |= excepts;
   }
 
+  // Whether EVFILT_READ is watched, of a socket: it tells a half-closed connection from a closed one.
+  static bool knows_half_end(const registration& r) noexcept {
+    return is_socket(r) && (r.slot & reader_bits) != 0;
+  }
   static bool watches_for_end(const registration& r) noexcept { return (r.slot & awaits_end) != 0; }
   static bool has_ended(const registration& r) noexcept { return (r.slot & reader_bits) == ended; }
   static void set_ended(registration& r, bool has) noexcept {
