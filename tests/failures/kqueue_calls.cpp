@@ -38,8 +38,14 @@ extern "C" int __wrap_kevent(int kq, const struct kevent* changes, kqueue_double
   // true.
   if (changes[last].filter == EVFILT_USER && (error == EBADF || error == ENOENT))
     return __real_kevent(kq, changes, change_count, events, room, timeout);
-  struct kevent receipt = changes[last];
   const bool all = is_gone || error == EINTR;
+  if (room == 0) {  // the call itself fails, with the first change that is refused
+    const auto count = static_cast<kqueue_double_count>(last + (all ? 1 : 0));
+    if (count != 0 && __real_kevent(kq, changes, count, nullptr, 0, timeout) < 0) return -1;
+    errno = error;
+    return -1;
+  }
+  struct kevent receipt = changes[last];
   if (all || last != 0) {
     const auto count = static_cast<kqueue_double_count>(last + (all ? 1 : 0));
     const int told = __real_kevent(kq, changes, count, events, count, timeout);

@@ -5,7 +5,7 @@
 
 #if SELECTORS_HAS_EPOLL
 
-#include <selectors/detail/buffer.hpp>
+#include <selectors/detail/number_set.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/os/owned_descriptor.hpp>
 #include <selectors/registration.hpp>
@@ -15,32 +15,6 @@
 #include <utility>
 
 namespace SELECTORS_NAMESPACE::detail {
-
-// A set of descriptor numbers, as bits.
-class number_set {
- public:
-  [[nodiscard]] bool reserve(native_handle_type highest) noexcept {
-    return words_.reserve(index(highest) + 1);
-  }
-  bool contains(native_handle_type number) const noexcept {
-    return index(number) < words_.capacity() && (words_[index(number)] & mask(number)) != 0;
-  }
-  void insert(native_handle_type number) noexcept { words_[index(number)] |= mask(number); }
-  void erase(native_handle_type number) noexcept { words_[index(number)] &= ~mask(number); }
-  void clear() noexcept {
-    for (std::size_t i = 0; i != words_.capacity(); ++i) words_[i] = 0;
-  }
-
- private:
-  static std::size_t index(native_handle_type number) noexcept {
-    return static_cast<std::size_t>(number) / 64;
-  }
-  static std::uint64_t mask(native_handle_type number) noexcept {
-    return std::uint64_t{1} << (static_cast<unsigned>(number) % 64);
-  }
-
-  buffer<std::uint64_t> words_;
-};
 
 // One epoll(7) object and what may have leaked in it: registrations whose descriptor was closed before they
 // were removed. If a duplicate keeps the file open, the object still watches it, and there is no call that

@@ -15,6 +15,7 @@
 #include <selectors/backend/ready_list.hpp>
 #include <selectors/detail/buffer.hpp>
 #include <selectors/detail/chrono.hpp>
+#include <selectors/detail/number_set.hpp>
 #include <selectors/os/posix.hpp>
 
 #include <sys/types.h>
@@ -113,7 +114,8 @@ class kqueue_backend : public detail::ready_list {
       if (const failure failed = aside_.reserve(handle, native_handle())) return failed;
     const bool fits = count <= slot::max_entries && events_.reserve(count * filters_a_handle + 1, 0) &&
                       ready_.reserve(count, used) &&
-                      (!SELECTORS_KQUEUE_MISSES_LISTEN || listeners_.reserve(count));
+                      (!SELECTORS_KQUEUE_MISSES_LISTEN || listeners_.reserve(count)) &&
+                      (SELECTORS_HAS_KERNEL_KQUEUE || leaked_.reserve(handle));
     return fits ? failure() : failure::memory();
   }
 
@@ -137,7 +139,10 @@ class kqueue_backend : public detail::ready_list {
       return put_aside(r, 0, false);
 
     detail::kqueue_changes changes(r);
-    if (!SELECTORS_HAS_KERNEL_KQUEUE) forget(r);
+    if (!SELECTORS_HAS_KERNEL_KQUEUE) {
+      forget(r);
+      r.aliased = leaked_.contains(r.handle);
+    }
     watch_for(changes, wanted, r.interest);
     changes.submit(native_handle());
     const failure refused = finish_change(r, changes, changes.added());
@@ -188,7 +193,7 @@ class kqueue_backend : public detail::ready_list {
   }
 
   // EBADF and ENOENT: the descriptor was closed, which removed its filters, kqueue(2); under libkqueue it did
-  // not.
+  // not. There, what is removed of a number that leaked before may be the leaked registration.
   bool remove(registration& r) noexcept {
     r.attached = false;
     if ((r.slot & slot::is_aside) != 0) {
@@ -200,7 +205,9 @@ class kqueue_backend : public detail::ready_list {
     changes.remove(slot::watched(r));
     changes.submit(native_handle());
     const int error = changes.error();
-    return error == 0 || (SELECTORS_HAS_KERNEL_KQUEUE && (error == EBADF || error == ENOENT));
+    if (SELECTORS_HAS_KERNEL_KQUEUE) return error == 0 || error == EBADF || error == ENOENT;
+    if (error != 0) leaked_.insert(r.handle);
+    return error == 0 && !r.aliased;
   }
 
   // Some kernels wait at most a day, and some refuse a longer timeout. The clock is read only where a wait
@@ -274,7 +281,10 @@ class kqueue_backend : public detail::ready_list {
       if (is_gone && !is_opened_for(r, O_RDONLY)) return put_aside(r, filters, true);
       // EVFILT_READ reports the end of a reading end by itself. NetBSD 10 refuses the filter of the other
       // direction; a pipe registered for that direction alone waits for the hangup.
-      if (!is_gone && !changes.all_failed_with(EINVAL)) return failure::system("kevent", error);
+      const event_bits reader = detail::every_filter & ~detail::write_filter;
+      const event_bits own = slot::is_writing_end(r) ? detail::write_filter : reader;
+      const bool is_other_refused = changes.error(own) == 0 && changes.all_failed_with(EINVAL);
+      if (!is_gone && !is_other_refused) return failure::system("kevent", error);
       if (filters == 0) return put_aside(r, 0, true);
     }
     r.attached = true;
@@ -332,6 +342,7 @@ class kqueue_backend : public detail::ready_list {
   void forget_all() noexcept {
     aside_.clear();
     listeners_.clear();
+    leaked_.clear();
     may_skip_ = false;
   }
 
@@ -416,6 +427,13 @@ class kqueue_backend : public detail::ready_list {
     if (changes.error() == 0) slot::set_ended(r, has_ended);
   }
 
+  // The slot belongs to the backend only while the handle is attached.
+  SELECTORS_COLD std::size_t entry_of_stale(const registration& r, std::size_t at,
+                                            std::size_t found) const noexcept {
+    while (at < found && ready_[at].token != &r) ++at;
+    return at;
+  }
+
   // The filters of one handle become one entry. The slot holds the index of the handle's entry; if the entry
   // there is not the handle's, or not of this wait, the handle has none yet.
   std::size_t merge(std::size_t count, bool& has_skipped, std::size_t first = 0) noexcept {
@@ -435,10 +453,10 @@ class kqueue_backend : public detail::ready_list {
         has_skipped = true;
         continue;
       }
-      std::size_t at = slot::entry(r);
+      std::size_t at = r.attached ? slot::entry(r) : entry_of_stale(r, first, found);
       if (at < first || at >= found || ready_[at].token != &r) {
         at = found++;
-        slot::set_entry(r, at);
+        if (r.attached) slot::set_entry(r, at);
         ready_[at] = {&r, 0};
       }
       event_bits& all = ready_[at].events;
@@ -453,7 +471,8 @@ class kqueue_backend : public detail::ready_list {
   detail::buffer<detail::kernel_event> events_;
   detail::kqueue_aside aside_;
   detail::kqueue_listeners listeners_;
-  bool may_skip_ = false;  // something is watched of which some events are dropped
+  detail::number_set leaked_;  // under libkqueue
+  bool may_skip_ = false;      // something is watched of which some events are dropped
 };
 
 }  // namespace SELECTORS_NAMESPACE

@@ -24,7 +24,7 @@
 namespace SELECTORS_NAMESPACE::detail {
 
 // Two further bits: which filters of a socket have reported an end.
-inline constexpr event_bits read_ended = 256, write_ended = 512;
+inline constexpr event_bits read_ended = 512, write_ended = 1024;
 
 inline bool is_of(const kernel_event& e, decltype(kernel_event::filter) filter) noexcept {
   return e.filter == filter;
