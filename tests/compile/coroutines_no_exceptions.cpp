@@ -31,10 +31,12 @@ template <class... Arguments>
 constexpr bool can_wait = requires(Arguments... arguments) { ready(arguments...); };
 using coroutines = selector<coroutine_waiter>&;
 using deadlines = timer_queue<coroutine_waiter>&;
-static_assert(can_wait<coroutines, int, event, std::error_code&>);
-static_assert(can_wait<coroutines, int, event> == detail::has_exceptions);
-static_assert(can_wait<coroutines, int, event, deadlines, std::chrono::seconds, std::error_code&>);
-static_assert(can_wait<coroutines, int, event, deadlines, std::chrono::seconds> == detail::has_exceptions);
+static_assert(can_wait<coroutines, native_handle_type, event, std::error_code&>);
+static_assert(can_wait<coroutines, native_handle_type, event> == detail::has_exceptions);
+static_assert(
+    can_wait<coroutines, native_handle_type, event, deadlines, std::chrono::seconds, std::error_code&>);
+static_assert(can_wait<coroutines, native_handle_type, event, deadlines, std::chrono::seconds> ==
+              detail::has_exceptions);
 
 int state = 0;
 

@@ -4,12 +4,16 @@
 
 #include <selectors/selectors.hpp>
 
-selectors::native_handle_type handle_of_other_unit(const selectors::selector<int>& sel);
+#include <cstddef>
+
+std::size_t size_in_other_unit(const selectors::selector<int>& sel);
 const std::error_category* category_of_other_unit();
 
 int main() {
   selectors::selector<int> sel;
-  const bool same = handle_of_other_unit(sel) == sel.native_handle() &&
-                    category_of_other_unit() == &selectors::selectors_category();
+  const selectors::wakeup bell;
+  sel.register_(bell, selectors::event::read, 1);
+  const bool same =
+      size_in_other_unit(sel) == sel.size() && category_of_other_unit() == &selectors::selectors_category();
   return same ? 0 : 1;
 }

@@ -28,7 +28,7 @@ constexpr bool has_read_hangup = requestable_events<Backend>.contains(event::rea
 // Half of a connection is closed, all of it, or it is reset.
 enum class ending { half_close, close, reset };
 
-void end(socket_pair& pair, ending how) {
+[[maybe_unused]] void end(socket_pair& pair, ending how) {
 #if !SELECTORS_HAS_WINSOCK
   const linger at_once{1, 0};
   if (how == ending::reset) set_option(pair.second, SOL_SOCKET, SO_LINGER, at_once);
