@@ -184,7 +184,7 @@ struct busy {
   ~busy() {
     std::error_code error;
     if (unregisters != none) sel->unregister(unregisters, error);
-    if (modifies != none) sel->modify(modifies, event::read | event::write, error);
+    if (modifies != none) sel->modify(modifies, event::read | priority_or_read<Backend>, error);
     if (registers != none) sel->register_(registers, event::read, std::unique_ptr<busy>(), error);
   }
 };
@@ -204,7 +204,7 @@ BACKEND_TEST_CASE("the destructor of data may use the selector", "[lifetime]", b
   expect_idle(sel);
   CHECK_FALSE(sel.contains(number(0)));
   CHECK_FALSE(sel.contains(number(1)));
-  CHECK(sel.at(number(2)).events() == (event::read | event::write));
+  CHECK(sel.at(number(2)).events() == (event::read | priority_or_read<TestType>));
   CHECK(sel.contains(number(3)));
   write_byte(pipes[3].writer);
   expect_ready(sel, {{number(3), event::read}});

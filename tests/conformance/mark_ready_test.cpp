@@ -128,7 +128,7 @@ BACKEND_TEST_CASE("the errors of mark_ready come in order, and mark nothing", "[
   CHECK(outcome(one.pipe.writer.get(), event::error) == errc::not_registered);
   auto& key = one.sel.unregister(one.handle);
   CHECK(error_of([&](auto& error) { one.sel.mark_ready(key, event::read, error); }) == errc::not_registered);
-  one.sel.register_(one.handle, event::write, 2);
+  one.sel.register_(one.handle, priority_or_read<TestType>, 2);
   CHECK(error_of([&](auto& error) { one.sel.mark_ready(key, event::read, error); }) == errc::not_registered);
   expect_idle(one.sel);
   one.sel.close();

@@ -106,7 +106,8 @@ BACKEND_TEST_CASE("modify to something else follows a number to another file", "
   number.replace();
   SECTION("level") {
     sel.modify(number.get(), event::read | event::write);
-    expect_idle(sel);
+    if (pipes_are_one_way) expect_idle(sel);
+    if (!pipes_are_one_way) expect_ready(sel, {{number.get(), event::write}});
     sel.modify(number.get(), event::read);
   }
   SECTION("one-shot") { sel.modify(number.get(), oneshot(event::read)); }
@@ -166,7 +167,7 @@ BACKEND_TEST_CASE("watch of a number that is closed is an error, and pausing it 
   descriptor duplicate;
   if (has_duplicate) duplicate = dup_of(pipe.reader);
   pipe.reader.close();
-  const std::error_code not_open(EBADF, std::system_category());
+  const auto not_open = std::errc::bad_file_descriptor;
   CHECK(error_of([&](auto& error) { sel.watch(number, event::read, error); }) == not_open);
   CHECK(error_of([&](auto& error) { sel.watch(number, oneshot(event::write), error); }) == not_open);
   CHECK(sel.at(number).events() == event::read);

@@ -161,15 +161,15 @@ inline char read_byte(const descriptor& from) {
   return byte;
 }
 // TCP moves data to the other end over time, and acknowledges it up to 40 ms later: a socket is full if it
-// stays so.
+// stays so. WSAPoll reports a half-closed peer, too, which makes no room.
 inline void fill(const descriptor& to) {
   static constexpr char block[65536] = {};
+  bool has_sent = false;
   do {
-    while (::send(to.get(), block, sizeof block, 0) > 0) {
-    }
-    while (::send(to.get(), block, 1, 0) > 0) {
-    }
-  } while (becomes_ready(to, POLLWRNORM, 50));
+    has_sent = false;
+    while (::send(to.get(), block, sizeof block, 0) > 0) has_sent = true;
+    while (::send(to.get(), block, 1, 0) > 0) has_sent = true;
+  } while (becomes_ready(to, POLLWRNORM, 50) && has_sent);
 }
 inline void fill_for_good(const descriptor& to) { fill(to); }
 inline void drain(const descriptor& from) {

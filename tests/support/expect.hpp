@@ -69,6 +69,8 @@ constexpr selectors::event priority_or_read =
 // When error, hangup and read_hangup are reported differs between kernels, and these tests know Linux's
 // rules. On the others they compare only what can be requested.
 constexpr bool is_linux = SELECTORS_HAS_EPOLL == 1;
+// The reading end of a pipe is never ready to write. Where the tests' pipes are TCP connections it always is.
+constexpr bool pipes_are_one_way = !SELECTORS_HAS_WINSOCK;
 
 constexpr auto requestable = selectors::event::read | selectors::event::write | selectors::event::priority;
 

@@ -54,7 +54,7 @@ class select_backend : public detail::ready_list {
   void close() noexcept { (void)reopen(); }
 
   failure reserve(std::size_t count, std::size_t used, native_handle_type) noexcept {
-    bool fits = tokens_.reserve_count(count) && watched_.reserve(count) && ready_.reserve(count, used);
+    bool fits = tokens_.reserve(count) && watched_.reserve(count) && ready_.reserve(count, used);
     for (auto& set : sets_) fits = fits && set.reserve(1 + count);
     return fits ? failure() : failure::memory();
   }

@@ -29,7 +29,9 @@ class handle_table {
   bool has_room(native_handle_type handle) const noexcept {
     return static_cast<std::size_t>(handle) < records_.capacity();
   }
-  [[nodiscard]] bool reserve(native_handle_type handle) noexcept {
+  // Makes room for `handle`, which may be one of `count`; false if there is no memory, and nothing has changed
+  // then.
+  [[nodiscard]] bool reserve(native_handle_type handle, std::size_t /*count*/) noexcept {
     return records_.reserve(static_cast<std::size_t>(handle) + 1);
   }
 

@@ -22,14 +22,17 @@ template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::reserve(native_handle_type handle) noexcept {
   // A number that is not open must not cost memory, however large it is.
   if (!state_.keys.has_room(handle) && !Backend::is_open(handle)) return failure::not_open();
-  if (!state_.nodes.reserve_one(type_->layout) || !state_.keys.reserve(handle)) return failure::memory();
+  // Those whose data is being constructed are not in the table yet, but will be.
+  const std::size_t keys = state_.nodes.taken() + 1;
+  if (!state_.nodes.reserve_one(type_->layout) || !state_.keys.reserve(handle, keys))
+    return failure::memory();
   // The entries may be moved in memory during a loop.
   const bool is_looping = state_.cursor != nullptr;
   const entry* const before = state_.backend.entries();
   const auto reached = is_looping ? state_.cursor - state_.backend.entries() : 0;
   const auto used = is_looping ? state_.end - state_.backend.entries() : 0;
-  const std::size_t count = state_.nodes.taken() + 2;  // the new node, and the mark at the end of a loop
-  const failure failed = state_.backend.reserve(count, static_cast<std::size_t>(used), handle);
+  // One entry more, for the mark at the end of a loop.
+  const failure failed = state_.backend.reserve(keys + 1, static_cast<std::size_t>(used), handle);
   if (is_looping) {
     state_.cursor = state_.backend.entries() + reached;
     state_.end = state_.backend.entries() + used;

@@ -31,14 +31,13 @@ class handle_hash {
     return *this;
   }
 
-  // Makes room for one more; false if there is no memory, and nothing has changed then. No number takes more
-  // room than another.
-  static constexpr bool has_room(native_handle_type) noexcept { return true; }
-  [[nodiscard]] bool reserve(native_handle_type) noexcept { return reserve_count(count_ + 1); }
-  // Makes room for `count` items.
-  [[nodiscard]] bool reserve_count(std::size_t count) noexcept {
+  // Makes room for `count` items; false if there is no memory, and nothing has changed then. No number takes
+  // more room than another.
+  [[nodiscard]] bool reserve(std::size_t count) noexcept {
     return slots_.reserve(count) && (count * 2 <= index_.capacity() || grow_index(count * 2));
   }
+  [[nodiscard]] bool reserve(native_handle_type, std::size_t count) noexcept { return reserve(count); }
+  static constexpr bool has_room(native_handle_type) noexcept { return true; }
 
   Item* find(native_handle_type handle) const noexcept {
     const std::size_t i = search(handle);
