@@ -247,6 +247,7 @@ TEST_CASE("a script without memory throws, a registration without memory says so
   CHECK(is_thrown);
   one.sel.register_(number_of(5), event::read, 50);  // there is room for it afterwards
   one.sel.unregister(number_of(5));
+  expect_idle(one.sel);  // destroys the key
   one.script.refuse(operation::reserve, 0);
   std::string text;
   const std::size_t before = allocations();
