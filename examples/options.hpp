@@ -5,6 +5,10 @@
 
 #include <selectors/selectors.hpp>
 
+#if defined(_WIN32)
+#include <selectors/backend/afd.hpp>
+#endif
+
 #include <charconv>
 #include <cstdint>
 #include <iostream>
@@ -55,13 +59,21 @@ struct wrong_usage : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// What --backend can name: on Windows also the one that has a header of its own.
+#if defined(_WIN32)
+using backends =
+    decltype(std::tuple_cat(selectors::available_backends(), std::tuple<selectors::afd_backend>()));
+#else
+using backends = selectors::available_backends;
+#endif
+
 // Calls `call` with each backend's type, as a null pointer to it.
 template <class Call>
 void for_each_backend(Call call) {
   const auto each = [&]<class... Backend>(std::tuple<Backend...>*) {
     (call(static_cast<Backend*>(nullptr)), ...);
   };
-  each(static_cast<selectors::available_backends*>(nullptr));
+  each(static_cast<backends*>(nullptr));
 }
 
 inline void check(const options& chosen) {
