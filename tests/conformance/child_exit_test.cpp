@@ -41,9 +41,10 @@ using namespace support;
 
 namespace {
 
-// The best way that the system has, and the one without anything but SIGCHLD.
+// The best way that the system has, and the one without anything but SIGCHLD, which may be the same.
 using sigchld_exit = basic_child_exit<detail::sigchld_watch>;
-using ways = std::tuple<child_exit, sigchld_exit>;
+using ways = std::conditional_t<std::is_same_v<child_exit, sigchld_exit>, std::tuple<child_exit>,
+                                std::tuple<child_exit, sigchld_exit>>;
 
 template <class Child, class Backend>
 struct combined {

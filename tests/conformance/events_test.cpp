@@ -227,6 +227,7 @@ BACKEND_TEST_CASE("a listening socket is readable when a connection waits", "[ev
 BACKEND_TEST_CASE("a socket that was never connected hangs up, which raises what was asked for", "[events]",
                   backends) {
   const descriptor socket = make_socket();
+  if (!is_linux && !SELECTORS_HAS_KQUEUE && !SELECTORS_HAS_WINSOCK) return skip("other systems differ");
   if (!is_linux || (is_kqueue<TestType> && SELECTORS_HAS_KERNEL_KQUEUE)) {
     CHECK(seen<TestType>(socket, event::write).empty());
     return;

@@ -64,7 +64,10 @@ inline int select_for(int count, fd_set* readers, fd_set* writers, fd_set* excep
       long seconds;
       long microseconds;
     } time{};
-    if (timeout != nullptr) time = {timeout->tv_sec, timeout->tv_nsec / 1000};
+    if (timeout != nullptr) {  // a time_t may be wider than the kernel's long, whose seconds reach 68 years
+      time.seconds = timeout->tv_sec < LONG_MAX ? static_cast<long>(timeout->tv_sec) : LONG_MAX;
+      time.microseconds = timeout->tv_nsec / 1000;
+    }
     return static_cast<int>(
         ::syscall(number, count, readers, writers, exceptional, timeout != nullptr ? &time : nullptr));
   }

@@ -3,7 +3,7 @@
 
 #include <selectors/config.hpp>
 
-#if SELECTORS_HAS_FORK
+#if !SELECTORS_HAS_WINSOCK
 
 #include <selectors/os/fork.hpp>
 
@@ -51,7 +51,7 @@ class process_lock {
   static const std::uint32_t* own_word() noexcept {
     static constexpr std::uint32_t any_process = 1;
     process_stamp this_one;
-    return this_one.set() ? &any_process : __atomic_load_n(&process_word, __ATOMIC_ACQUIRE);
+    return this_one.set() ? &any_process : this_one.word();
   }
 
   std::atomic<const std::uint32_t*> holder_{nullptr};

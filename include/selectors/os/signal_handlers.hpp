@@ -3,7 +3,7 @@
 
 #include <selectors/config.hpp>
 
-#if SELECTORS_HAS_FORK
+#if !SELECTORS_HAS_WINSOCK
 
 #include <selectors/detail/signal_numbers.hpp>
 #include <selectors/error.hpp>
@@ -157,10 +157,10 @@ class signal_handlers {
   }
 
   static bool is_handled_here(const struct sigaction& action) noexcept {
-    return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == &handle_signal;
+    return (flags_of(action) & info_flag) != 0 && action.sa_sigaction == &handle_signal;
   }
   static bool is_function(const struct sigaction& action) noexcept {
-    return (action.sa_flags & SA_SIGINFO) != 0 ||
+    return (flags_of(action) & info_flag) != 0 ||
            (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
   }
 
@@ -252,14 +252,15 @@ class signal_handlers {
     action.sa_sigaction = &handle_signal;
     // So that no handler of the program interrupts this one and leaves it by siglongjmp(3).
     sigfillset(&action.sa_mask);  // a macro in some systems
-    action.sa_flags = SA_SIGINFO | (replaces ? SA_RESTART | SA_ONSTACK : flags_beside(which.before));
+    const unsigned flags = info_flag | (replaces ? restart_flag | stack_flag : flags_beside(which.before));
+    action.sa_flags = static_cast<decltype(action.sa_flags)>(flags);
     return ::sigaction(number, &action, nullptr) == 0;
   }
 
   static void set_previous(entry& which, bool replaces) noexcept {
     const struct sigaction& before = which.before;
     const bool is_called = !replaces && is_function(before);
-    const bool takes_info = (before.sa_flags & SA_SIGINFO) != 0;
+    const bool takes_info = (flags_of(before) & info_flag) != 0;
     which.simple.store(is_called && !takes_info ? before.sa_handler : nullptr);
     which.with_info.store(is_called && takes_info ? before.sa_sigaction : nullptr);
   }
@@ -267,11 +268,18 @@ class signal_handlers {
   // Keeps the program's flags: whether system calls are restarted, and whether stopped children raise
   // SIGCHLD. If the program ignores SIGCHLD, children leave no zombies, and SA_NOCLDWAIT keeps it so (POSIX,
   // sigaction).
-  static int flags_beside(const struct sigaction& before) noexcept {
-    const bool is_ignored = (before.sa_flags & SA_SIGINFO) == 0 && before.sa_handler == SIG_IGN;
-    const int waits = (before.sa_flags & SA_NOCLDWAIT) | (is_ignored ? SA_NOCLDWAIT : 0);
-    if (is_function(before)) return (before.sa_flags & (SA_RESTART | SA_ONSTACK | SA_NOCLDSTOP)) | waits;
-    return SA_RESTART | SA_ONSTACK | SA_NOCLDSTOP | waits;
+  static unsigned flags_beside(const struct sigaction& before) noexcept {
+    const bool is_ignored = (flags_of(before) & info_flag) == 0 && before.sa_handler == SIG_IGN;
+    const unsigned kept = is_function(before) ? flags_of(before) : restart_flag | stack_flag | no_stop_flag;
+    const unsigned waits = is_ignored ? no_zombie_flag : flags_of(before) & no_zombie_flag;
+    return (kept & (restart_flag | stack_flag | no_stop_flag)) | waits;
+  }
+
+  // sa_flags and its constants are of type int on some systems, unsigned on others.
+  static constexpr unsigned info_flag = SA_SIGINFO, restart_flag = SA_RESTART, stack_flag = SA_ONSTACK,
+                            no_stop_flag = SA_NOCLDSTOP, no_zombie_flag = SA_NOCLDWAIT;
+  static unsigned flags_of(const struct sigaction& action) noexcept {
+    return static_cast<unsigned>(action.sa_flags);
   }
 
   process_lock lock_;
