@@ -418,7 +418,8 @@ class selector {
   void reopen(std::error_code& error) noexcept { error = core_.reopen().code(); }
 
   /// A descriptor that is readable whenever `select(0)` would report something, so that selectors nest and
-  /// other loops can watch this one; the same through `reopen`. Exists only where the backend has one (epoll,
+  /// other loops can watch this one; the same through `reopen`. Whoever watches it edge-triggered calls
+  /// `select(0)` until that is empty, as with every edge. Exists only where the backend has one (epoll,
   /// kqueue). The invalid handle, -1, when the selector is closed, or when the first call cannot open what it
   /// needs (EMFILE, ENFILE, ENOMEM).
   [[nodiscard]] native_handle_type native_handle() const noexcept
