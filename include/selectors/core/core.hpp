@@ -374,8 +374,7 @@ SELECTORS_NOINLINE void core<Backend>::clear() noexcept {
   }
 }
 
-// ---- the native handle, for others to watch
-// -----------------------------------------------------------------
+// ---- the native handle, for others to watch ---------------------------------------------------------------
 
 template <selector_backend Backend>
 SELECTORS_NOINLINE native_handle_type core<Backend>::native_handle(failure& why) const noexcept
