@@ -62,7 +62,7 @@ class selector_error final : public std::system_error {
     }
   }
 
-  char text_[184];
+  char text_[184];  // all that is said in English fits; a longer translation of the reason is cut
 };
 
 // An exception that is made while there is memory, to be thrown when there is none: copying it does not
