@@ -7,6 +7,7 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/os/fork.hpp>
+#include <selectors/os/short_lock.hpp>
 #include <selectors/wakeup.hpp>
 
 #include <atomic>
@@ -64,7 +65,7 @@ class mailbox {
   static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_destructible_v<T>,
                 "a mailbox needs a T that moves and is destroyed without throwing");
 
-  using queue = detail::posted_queue<T>;
+  using queue = detail::posted_queue<T, detail::short_lock>;
 
  public:
   using value_type = T;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <selectors/config.hpp>
-#include <selectors/detail/short_lock.hpp>
 #include <selectors/error.hpp>
 
 #include <atomic>
@@ -15,8 +14,8 @@ namespace SELECTORS_NAMESPACE::detail {
 
 // The queue of a mailbox, in chunks. A value is moved once, into its slot, and stays there. Any thread
 // appends, under the lock; one thread, the taker, reads and destroys values, and needs the lock only once a
-// chunk.
-template <class T>
+// chunk. (Lock is os/short_lock.hpp.)
+template <class T, class Lock>
 class posted_queue {
  public:
   struct chunk {
@@ -45,7 +44,7 @@ class posted_queue {
   void abandon() noexcept {
     head_ = tail_ = spare_ = nullptr;
     filled_ = chunk::capacity;
-    head_index_ = reached_ = posted_ = reserved_ = available_ = chunks_ = room_ = 0;
+    head_index_ = reached_ = posted_ = reserved_ = available_ = chunks_ = room_ = known_destroyed_ = 0;
     destroyed_.store(0, std::memory_order_relaxed);
     lock_.reset();
   }
@@ -108,8 +107,11 @@ class posted_queue {
   static constexpr std::size_t room_of(std::size_t chunks) noexcept {
     return chunks == 0 ? 0 : (chunks - 1) * chunk::capacity + 1;
   }
-  bool has_room() const noexcept {
-    return posted_ + reserved_ - destroyed_.load(std::memory_order_relaxed) < room_ && available_ > reserved_;
+  bool has_room() noexcept {
+    if (available_ <= reserved_) return false;
+    if (posted_ + reserved_ - known_destroyed_ < room_) return true;
+    known_destroyed_ = destroyed_.load(std::memory_order_relaxed);
+    return posted_ + reserved_ - known_destroyed_ < room_;
   }
 
   // Allocates without the lock, so that no thread waits for the allocator.
@@ -159,7 +161,7 @@ class posted_queue {
   }
 
   // Members that the lock guards and members of the taker are in separate cache lines.
-  alignas(64) short_lock lock_;
+  alignas(64) Lock lock_;
   chunk* tail_ = nullptr;
   std::size_t filled_ = chunk::capacity;  // slots used in the tail
   std::size_t posted_ = 0;                // how many, ever
@@ -167,6 +169,7 @@ class posted_queue {
   std::size_t available_ = 0;  // free slots in the tail and the spare chunks
   std::size_t chunks_ = 0;
   std::size_t room_ = 0;
+  std::size_t known_destroyed_ = 0;  // a copy of `destroyed_`: its cache line is the taker's
   chunk* spare_ = nullptr;
 
   alignas(64) chunk* head_ = nullptr;

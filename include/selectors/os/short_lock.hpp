@@ -3,6 +3,12 @@
 
 #include <selectors/config.hpp>
 
+#if SELECTORS_HAS_EPOLL
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <atomic>
 #include <cerrno>
 
@@ -31,7 +37,7 @@ class short_lock {
 
   void unlock() noexcept {
     holder_.store(nullptr, std::memory_order_relaxed);
-    if (state_.exchange(unlocked, std::memory_order_release) == contended) state_.notify_one();
+    if (state_.exchange(unlocked, std::memory_order_release) == contended) wake_one();
   }
 
   [[nodiscard]] bool is_held_by_this_thread() const noexcept {
@@ -46,8 +52,7 @@ class short_lock {
 
  private:
   enum : int { unlocked, locked, contended };
-  static constexpr int max_spins =
-      100;  // about as long as a critical section whose cache lines are elsewhere
+  static constexpr int max_spins = 20;  // about as long as a critical section
 
   // Every thread has an errno of its own. Unlike a thread_local of this header, it is the same one in all
   // modules of a process, whatever the visibility of their symbols.
@@ -62,9 +67,23 @@ class short_lock {
           state_.compare_exchange_weak(seen, locked, std::memory_order_acquire, std::memory_order_relaxed))
         return;
     }
-    while (state_.exchange(contended, std::memory_order_acquire) != unlocked)
-      state_.wait(contended, std::memory_order_relaxed);
+    while (state_.exchange(contended, std::memory_order_acquire) != unlocked) sleep();
   }
+
+  // On Linux futex(2) itself: std::atomic::wait of libstdc++ yields before it sleeps, and threads that yield
+  // to each other pass the lock to and fro at each post, which makes a post twice as long.
+#if SELECTORS_HAS_EPOLL && defined(SYS_futex)
+  static_assert(sizeof(std::atomic<int>) == sizeof(int));
+  SELECTORS_COLD void sleep() noexcept {
+    ::syscall(SYS_futex, &state_, FUTEX_WAIT_PRIVATE, contended, nullptr, nullptr, 0);
+  }
+  SELECTORS_COLD void wake_one() noexcept {
+    ::syscall(SYS_futex, &state_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  }
+#else
+  SELECTORS_COLD void sleep() noexcept { state_.wait(contended, std::memory_order_relaxed); }
+  SELECTORS_COLD void wake_one() noexcept { state_.notify_one(); }
+#endif
 
   std::atomic<int> state_{unlocked};
   std::atomic<const void*> holder_{nullptr};
