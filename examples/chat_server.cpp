@@ -187,8 +187,8 @@ class chat_server {
       if (key != &from) tell(*key, line);
   }
 
-  // All the lines of an event together, and at once, since most sockets take them: only for the others does
-  // the selector wait. Whoever turns out to be lost leaves, which the rest is told.
+  // Sends all that one event has queued, at once, and waits for `write` only on the sockets that did not take
+  // all of it. A client that turns out to be gone is removed, and the others are told.
   void send_what_was_told() {
     for (part_with_the_leaving(); std::exchange(has_told_, false); part_with_the_leaving())
       for (key_type* key : clients_)
@@ -201,7 +201,7 @@ class chat_server {
     key.data().leaves = why;
   }
 
-  // Telling the others may be too much for one more of them.
+  // The notices of this may be too much for the backlog of another client, which leaves, too.
   void part_with_the_leaving() {
     for (; leaving_ != 0; --leaving_) {
       const auto found = std::find_if(clients_.begin(), clients_.end(),

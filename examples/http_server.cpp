@@ -78,7 +78,7 @@ struct connection {
   net::backlog out = {};
   int requests = 0;
   bool is_last = false;       // closes once `out` is sent
-  bool has_finished = false;  // has done so, and waits for the client to do the same
+  bool has_finished = false;  // the sending side is shut down; waits for the client to do the same
   bool is_at_end = false;     // the client sends no more
   phase now = phase::idle;
 
@@ -245,7 +245,7 @@ class http_server {
     return {date_.data(), date_size_};
   }
 
-  // Its time is over. Only who was in the midst of a request is told why.
+  // Its time is over. Only a client in the middle of a request is told why.
   void expire(timer_queue::timer_type& timer) {
     key_type& key = *timer.data();
     connection& one = key.data();

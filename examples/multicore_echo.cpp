@@ -153,7 +153,7 @@ void serve(const net::options& options) {
   selectors::selector<void, Backend> sel;
   sel.register_(signals, event::read);
   if (options.port != "0")
-    (void)net::listen(options.host, options.port);  // or SO_REUSEPORT would share a stranger's
+    (void)net::listen(options.host, options.port);  // fails if another program has the port
   typename worker<Backend>::team workers;
   std::string port = options.port, name;
   for (unsigned i = 0; i != threads; ++i) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // Processes that share a listening socket. The parent prepares a selector; each child makes it its own by
-// `reopen`, and serves. `exclusive` has the kernel wake one child for a new client, not all of them. A child
-// that dies is replaced; the others, and their clients, notice nothing.
+// `reopen`, and serves. With `exclusive` the kernel usually wakes only some of the children for a new client.
+// A child that dies is replaced; the others, and their clients, notice nothing.
 
 #include "net.hpp"
 

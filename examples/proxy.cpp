@@ -140,8 +140,9 @@ class proxy {
     }
   }
 
-  // A side from which nothing is read for now, since the other takes no more, is still watched for a reset.
-  // By an edge, since its end is no news a second time; and so it is not armed again while it is.
+  // A side from which nothing is read for now, since the other takes no more, is still watched for a reset:
+  // edge-triggered, so that the end of its stream wakes us only once. Modifying it again would report that
+  // end again, so it is left alone while it is watched like this.
   void wait_for(side& self, side& other) {
     const event_mask events = interest_of(self, other);
     if constexpr (reports_hangup_alone)

@@ -18,7 +18,7 @@ int main() {
   sel.register_(ends[0], selectors::event::read, [&](int handle) {
     char text[64];
     const int size = static_cast<int>(read(handle, text, sizeof text));
-    if (size <= 0) sel.unregister(handle);  // the end of the stream is readiness, too
+    if (size <= 0) close(sel.unregister(handle).handle());  // the end of the stream is readiness, too
     size > 0 ? std::printf("%.*s", size, text) : std::puts("lift-off");
   });
   while (!sel.empty())

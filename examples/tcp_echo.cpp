@@ -11,7 +11,7 @@ using selectors::event;
 selectors::selector<void (*)(int)> sel;  // each key holds the callback of its socket
 
 void echo(int conn) {
-  char data[4096];  // What is not sent yet stays in the kernel, so a peer that does not read is stopped.
+  char data[4096];  // What is not sent yet stays in the kernel: a peer that does not read is stopped.
   const ssize_t got = recv(conn, data, sizeof data, MSG_PEEK | MSG_DONTWAIT);
   const ssize_t sent = got > 0 ? send(conn, data, std::size_t(got), MSG_DONTWAIT) : got;
   if (sent > 0) recv(conn, data, std::size_t(sent), 0);
@@ -19,9 +19,9 @@ void echo(int conn) {
   sel.modify(conn, sent < got ? event::write : event::read);
 }
 
-void accept(int sock) {
+void on_accept(int sock) {
   const int conn = accept(sock, nullptr, nullptr);
-  conn >= 0 ? sel.register_(conn, event::read, echo) : sel.modify(sock, {});  // pause: out of descriptors?
+  conn >= 0 ? sel.register_(conn, event::read, echo) : sel.modify(sock, {});  // out of descriptors: pause
 }
 
 int main(int argc, char** argv) {
@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
   if (bind(sock, at->ai_addr, at->ai_addrlen) || listen(sock, SOMAXCONN)) return std::perror("bind"), 1;
   fcntl(sock, F_SETFL, O_NONBLOCK);
   std::signal(SIGPIPE, SIG_IGN);
-  sel.register_(sock, event::read, accept);
+  sel.register_(sock, event::read, on_accept);
   dprintf(STDOUT_FILENO, "listening on 127.0.0.1:%s\n", port);
   for (auto ready = sel.select();; ready = sel.select(std::chrono::seconds(1)), sel.modify(sock, event::read))
     for (auto [key, events] : ready) key.data()(key.handle());

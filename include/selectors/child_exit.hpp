@@ -119,13 +119,13 @@ class basic_child_exit {
   ~basic_child_exit() = default;
 
 #if SELECTORS_EXCEPTIONS
-  /// Waits for the child if it has ended: its status, as waitpid(2) describes it (WIFEXITED, WEXITSTATUS,
-  /// WIFSIGNALED, WTERMSIG…), and no zombie is left. Empty while it is running or stopped. The status is
-  /// taken once: afterwards the result is always empty, and the handle is never readable again, nor need it
-  /// be unregistered before the object is destroyed.
+  /// Reaps the child if it has ended, so that no zombie is left, and returns its status as waitpid(2)
+  /// describes it (WIFEXITED, WEXITSTATUS, WIFSIGNALED, WTERMSIG…). Empty while it is running or stopped. The
+  /// status is taken once: afterwards the result is always empty, and the handle is never readable again.
+  /// Unregister it before the object is destroyed, as any handle.
   ///
   /// Throws std::system_error with ECHILD (std::errc::no_child_process), once, if somebody else has waited
-  /// for the child: then its status is lost. Does not wait. At most three system calls.
+  /// for the child: then its status is lost. Never blocks. At most three system calls.
   template <class = void>
   std::optional<int> reap() {
     failure failed;

@@ -27,8 +27,8 @@
 //   SELECTORS_PSELECT_HAS_TWO_NAMES   pselect(2) takes no descriptor beyond FD_SETSIZE, but another of its
 //                                     names does
 //
-// A program on Linux that links libkqueue and has its <sys/event.h> defines SELECTORS_LIBKQUEUE; as 0, if the
-// library that it links behaves as a kernel does.
+// To use libkqueue on Linux, put its <sys/event.h> on the include path, link it, and define
+// SELECTORS_LIBKQUEUE; as 0, if the library that is linked behaves exactly as a kernel does.
 
 #if defined(__linux__)
 #define SELECTORS_HAS_EPOLL 1

@@ -47,10 +47,10 @@
 //
 // Several coroutines may wait for one handle, for the same events or for others. The key requests all of it,
 // each is given what it requested, and they are resumed in the order in which they came. The handle is
-// registered exactly while a coroutine waits for it or is being resumed. To wait for it again by then costs
+// registered exactly while a coroutine waits for it or is being resumed. Waiting for it again by then costs
 // one system call, and the handle is watched anew (`selector::watch`), because its number may mean another
 // descriptor by now. When nobody waits any more, it is unregistered, which costs one system call (none with
-// poll and select). A descriptor is closed when no other coroutine waits for it.
+// poll and select). Close a descriptor only when no other coroutine waits for it.
 //
 // A selector or a queue that is cleared, closed or destroyed lets go of those who wait in it. They are never
 // resumed, not even by the other of the two, and remain the program's to destroy. Neither is moved while
@@ -227,7 +227,7 @@ concept expired_coroutines = requires(Range& range) {
 
 /// `co_await ready(sel, h, events)` suspends the coroutine until `resume` is given a report of `h` that has
 /// one of `events`. Returns those of the requested events that were reported, with `error`, `hangup` and
-/// `read_hangup` as the selector reports them. An empty mask waits for nothing that can happen.
+/// `read_hangup` as the selector reports them. With an empty mask only a deadline ends the wait.
 ///
 /// `h` is a native handle, or an object that has one; it is read by this call, and is borrowed until the
 /// coroutine is resumed or destroyed. A handle that is ready already is reported by the next select: the
@@ -279,8 +279,8 @@ auto ready(selector<coroutine_waiter, Backend>& sel, H&& h, event_mask events,
 }
 
 /// `co_await elapsed(timers, due)` suspends the coroutine until `due`, a time point of the queue's clock, or
-/// a duration from when it is suspended. `elapsed(timers, 0s)` gives way: the next `resume(timers.expired())`
-/// resumes it.
+/// a duration from when it is suspended. `elapsed(timers, 0s)` lets others run: the next
+/// `resume(timers.expired())` resumes it.
 ///
 /// Errors: those of `timer_queue::add`: errc::invalid_timeout, no memory. The coroutine is not suspended
 /// then: `co_await` throws, or reports to `error`. O(log n) in the number of timers.

@@ -27,8 +27,8 @@ enum class errc {
   not_registered,          ///< the handle or key is not registered              (no_such_file_or_directory)
   invalid_events,          ///< an output-only event, priority with exclusive, or one that the backend lacks
                            ///<                                                  (invalid_argument)
-  invalid_handle,          ///< a negative handle                                (bad_file_descriptor)
-  invalid_timeout,         ///< not a number                                     (invalid_argument)
+  invalid_handle,          ///< negative, INVALID_SOCKET, or a null pointer      (bad_file_descriptor)
+  invalid_timeout,         ///< NaN                                              (invalid_argument)
   closed,                  ///< the selector is closed, moved from, or was never opened (bad_file_descriptor)
   forked,  ///< a child process uses its parent's selector before `reopen` (operation_not_permitted)
 };

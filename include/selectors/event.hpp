@@ -19,7 +19,7 @@ enum class event : std::uint8_t {
   priority = 2,      ///< something exceptional can be read, such as TCP's out-of-band byte
   write = 4,         ///< a write would not block, or a connect has completed or failed
   error = 8,         ///< an error is pending; also raises the requested read, write and priority
-  hangup = 16,       ///< both directions are shut down; raises the same events
+  hangup = 16,       ///< both directions are shut down, or a pipe's other end is closed; raises these, too
   read_hangup = 32,  ///< the peer has shut down its sending side; with `read`, or requested by itself
 };
 
@@ -129,7 +129,7 @@ class interest {
   event_mask events_;
 };
 
-/// Reports each change once: read or write until it would block, or no further event comes.
+/// Reports each change once. Read or write until that would block: otherwise no further event comes.
 [[nodiscard]] constexpr auto edge(event_mask events) noexcept { return interest<trigger::edge>(events); }
 
 /// Reports once, then nothing until `modify`.
@@ -137,8 +137,9 @@ class interest {
   return interest<trigger::oneshot>(events);
 }
 
-/// Of several selectors that watch one handle, wakes at least one and usually not all: for a listener shared
-/// by threads or processes. Takes `read` and `write` only (EPOLLEXCLUSIVE, epoll_ctl(2)).
+/// If several selectors watch one handle, an event wakes at least one of them, and usually not all: for a
+/// listener shared by threads or processes. epoll only. Takes `read` and `write` only (EPOLLEXCLUSIVE,
+/// epoll_ctl(2)).
 [[nodiscard]] constexpr auto exclusive(event_mask events) noexcept {
   return interest<trigger::level, true>(events);
 }

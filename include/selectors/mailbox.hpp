@@ -124,9 +124,9 @@ class mailbox {
   }
 
   /// The values posted until now: a single-pass range of T&, each thread's values in the order in which it
-  /// posted them. One thread at a time. May be empty, though the handle was readable. One system call, for a
-  /// pipe with many notifications a few; O(1), and the loop over it O(1) for each value; nothing is
-  /// allocated.
+  /// posted them. One thread at a time. May be empty, though the handle was readable. O(1), with one system
+  /// call (a few if the handle is a pipe with many notifications), and O(1) for each value in the loop;
+  /// nothing is allocated.
   ///
   /// A value is destroyed by the loop's next step, or with the range: move out what must live longer. What
   /// the loop does not reach stays, and makes the handle readable again when the range is destroyed, at the

@@ -37,8 +37,10 @@ namespace SELECTORS_NAMESPACE {
 /// `std::error_code&`, which it clears on success. Errors are checked in this order, and the first that
 /// applies is reported: errc::closed or errc::forked; errc::invalid_handle; errc::already_registered or
 /// errc::not_registered; errc::invalid_events or errc::invalid_timeout; the kernel's errors, in
-/// std::system_category(); std::errc::not_enough_memory. A call that fails changes nothing. With
-/// -fno-exceptions only the second forms exist.
+/// std::system_category(); std::errc::not_enough_memory. A call that fails changes nothing, with two rare
+/// exceptions: if the kernel refuses the former interest, too, the next `select` reports the key once, as an
+/// error; and a `select` that cannot replace its kernel object closes the selector. With -fno-exceptions only
+/// the second forms exist.
 ///
 /// Data's constructors and destructor may register, modify, unregister and look up. They must not move,
 /// assign or destroy the selector, nor `select`, `clear`, `close` or `reopen` it. A key is seen by others
@@ -75,8 +77,8 @@ class selector {
   /// Moves all keys; references to them stay valid. A moved-from selector is closed. Ends a loop over a ready
   /// range.
   selector(selector&&) noexcept = default;
-  /// Closes *this first; `other` keeps its former keys alive, retired ones too, until it is destroyed,
-  /// assigned to or reopened.
+  /// Closes *this first. The keys that it had go to `other`, which keeps them alive, retired, until it is
+  /// destroyed, assigned to or reopened.
   selector& operator=(selector&&) noexcept = default;
 
   /// Closes the selector and destroys the data of all its keys.
@@ -159,15 +161,17 @@ class selector {
   /// Replaces the interest of `h`, a handle or a key, and keeps the data. Returns the key; the form with
   /// `error` returns null on failure.
   ///
-  /// Repeating the current level-triggered interest costs no system call. Otherwise edge, one-shot and
-  /// silenced keys are re-armed: readiness that is there is reported again. An empty event_mask pauses, and
-  /// never fails for a registered key. A key names its own registration: once that is gone it is
-  /// not_registered, even if its number is in use again.
+  /// Repeating the current level-triggered interest costs no system call. Any other call re-arms the key: if
+  /// it is edge-triggered, a one-shot that fired, or was reported as an error because the kernel does not
+  /// watch it any more, readiness that is there is reported again. An empty event_mask pauses, and never
+  /// fails for a registered key. A key names its own registration: once that is gone it is not_registered,
+  /// even if its number is in use again.
   ///
   /// Errors, in this order: errc::closed, forked; invalid_handle; not_registered; invalid_events; with epoll
   /// and kqueue ENOMEM, and EBADF or ENOENT if the descriptor was closed, epoll_ctl(2), kevent(2).
   ///
-  /// Complexity: O(1), with at most one system call (two if exclusive; none with poll and select).
+  /// Complexity: O(1), with at most one system call (two if exclusive; none with poll and select, apart from
+  /// poll on macOS and select on the BSDs).
   template <class H, interest_for<Backend> Interest = event_mask>
     requires(detail::has_exceptions && detail::handle_or_key<H, key_type>)
   key_type& modify(H&& h, Interest interest) {
@@ -185,8 +189,8 @@ class selector {
     return report(core_.modify(which, detail::as_interest(interest)), which, error);
   }
 
-  /// Watches what the number of `h` means now: registers it with `data` if it is not registered, else asks
-  /// the kernel anew, for `interest`. Then the key and its data stay, `data` is not touched (as in
+  /// Registers `h` with `data` if it is not registered. If it is, makes the kernel watch whatever file the
+  /// number names now, for `interest`: the key and its data stay, `data` is not touched (as in
   /// std::map::try_emplace), and what was pending of an earlier file is dropped. Returns the key; the form
   /// with `error` returns null on failure.
   ///
@@ -293,7 +297,8 @@ class selector {
   /// before all else. A new select, clear, close, reopen or move ends the loop.
   ///
   /// Errors, in this order: errc::closed, forked; invalid_timeout; EINVAL from poll(2) above RLIMIT_NOFILE;
-  /// ENOMEM from any backend.
+  /// ENOMEM from any backend; with epoll the error of a kernel object that had to be replaced and could not
+  /// be (EMFILE, ENFILE, ENOMEM): the selector is closed then.
   ///
   /// Complexity: linear in what is ready (epoll, kqueue, afd), in what is registered (poll; select on
   /// Windows), or in the highest registered handle (select).
@@ -305,10 +310,10 @@ class selector {
   /// As above, reporting to `error`.
   ready_range select(std::error_code& error) noexcept { return report(core_.select(detail::forever), error); }
 
-  /// Waits at most `timeout`, never less unless a signal arrives; zero or negative polls. Enormous durations
-  /// are forever; NaN is errc::invalid_timeout. Waits have nanoseconds where the kernel has them; elsewhere
-  /// timeouts are rounded up. Otherwise as `select()`: the same errors in the same order, the same
-  /// complexity.
+  /// Returns as soon as a handle is ready or a signal has arrived, otherwise when `timeout` has passed, never
+  /// earlier; zero or negative does not wait. Enormous durations are forever; NaN is errc::invalid_timeout.
+  /// Waits have nanoseconds where the kernel has them; elsewhere timeouts are rounded up. Otherwise as
+  /// `select()`: the same errors in the same order, the same complexity.
   template <class Rep, class Period>
     requires detail::has_exceptions
   ready_range select(std::chrono::duration<Rep, Period> timeout) {
@@ -395,15 +400,16 @@ class selector {
   /// registered.
   void clear() noexcept { core_.clear(); }
 
-  /// Unregisters all keys and closes the kernel object. Afterwards only reopen has an effect; look-ups find
-  /// nothing.
+  /// Unregisters all keys, which are retired as by `unregister` and live until `reopen` or the destructor,
+  /// and closes the kernel object. Afterwards only reopen has an effect; look-ups find nothing.
   void close() noexcept { core_.close(); }
   /// Whether the selector has been opened and not closed since.
   [[nodiscard]] bool is_open() const noexcept { return core_.is_open(); }
 
-  /// Makes a fresh kernel object with the same keys, on the same number if possible: in the child after
-  /// fork(2), say. What was armed is armed again; a key that the kernel refuses now is reported once, as an
-  /// error, by the next select. A closed selector is opened, empty. Retired keys are destroyed.
+  /// Replaces the kernel object, on the same number if possible, and watches all keys by the fresh one. Call
+  /// it in a child after fork(2), for example. What was armed is armed again; a key that the kernel refuses
+  /// now is reported once, as an error, by the next select. A closed selector is opened, empty. Retired keys
+  /// are destroyed.
   ///
   /// Errors: those of the constructor; the selector is as it was then.
   ///
@@ -417,9 +423,9 @@ class selector {
   /// As above, reporting to `error`.
   void reopen(std::error_code& error) noexcept { error = core_.reopen().code(); }
 
-  /// A descriptor that is readable whenever `select(0)` would report something, so that selectors nest and
+  /// A descriptor that is readable whenever `select(0s)` would report something, so that selectors nest and
   /// other loops can watch this one; the same through `reopen`. Whoever watches it edge-triggered calls
-  /// `select(0)` until that is empty, as with every edge. Exists only where the backend has one (epoll,
+  /// `select(0s)` until that is empty, as with every edge. Exists only where the backend has one (epoll,
   /// kqueue). The invalid handle, -1, when the selector is closed, or when the first call cannot open what it
   /// needs (EMFILE, ENFILE, ENOMEM).
   [[nodiscard]] native_handle_type native_handle() const noexcept

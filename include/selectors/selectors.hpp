@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// Everything: Python's selectors for C++20. Each of these headers also stands alone.
+// Python's selectors for C++20: the selector, its backends, wakeup and the counters. Each of these headers
+// also stands alone. What stands around a selector (timer_queue.hpp, mailbox.hpp, signal_set.hpp,
+// child_exit.hpp, waitable.hpp, coroutine.hpp), testing.hpp and backend/afd.hpp are included by themselves.
 
 #include <selectors/backends.hpp>
 #include <selectors/counters.hpp>

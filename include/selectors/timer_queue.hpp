@@ -220,11 +220,11 @@ class timer<void, Clock> : public detail::basic_timer<void, Clock> {
 /// Clock::now(). It is rounded up to a tick of Clock, so that no timer is early. One that Clock cannot
 /// represent becomes time_point::max(), which means never. NaN is errc::invalid_timeout.
 ///
-/// Retired timers. A timer that was cancelled, cleared, or reached by a loop over `expired` and not moved
-/// since has left the queue but is alive and in place, and so is its data, until a loop over `expired` takes
-/// its next step (its begin or its ++), or until the queue is destroyed. So a handler may cancel its own
-/// timer, or any other, and keep running. Only such a loop frees retired timers: call `expired` in every
-/// round of the main loop.
+/// Retired timers. A timer is retired when it is cancelled or cleared, or when a loop over `expired` has
+/// reached it and it is not moved back. It has left the queue then, but it and its data stay alive and in
+/// place until a loop over `expired` takes its next step (its begin or its ++), or until the queue is
+/// destroyed. So a handler may cancel its own timer, or any other, and keep running. Only such a loop frees
+/// retired timers: call `expired` in every round of the main loop.
 ///
 /// Data's constructors and destructors may use the queue, except for moving or destroying it; a timer cannot
 /// be found before its data exists. If each destructor adds another timer, the queue's destructor does not
@@ -335,7 +335,7 @@ class timer_queue {
   }
 
   /// Takes the timer out of the queue: it is retired. Returns it, so that data can be moved out. Does nothing
-  /// to one that is retired, or whose turn it is. O(log n).
+  /// to one that is retired, or whose turn it is, unless it was moved back in its turn. O(log n).
   timer_type& cancel(timer_type& which) noexcept {
     store_.cancel(access::record_of(which));
     return which;

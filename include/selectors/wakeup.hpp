@@ -40,7 +40,7 @@ class wakeup {
  public:
 #if SELECTORS_EXCEPTIONS
   /// Throws std::system_error with the kernel's error: EMFILE, ENFILE, ENOMEM; on Windows whatever refuses
-  /// sockets that are connected to 127.0.0.1. (It is a template for the sake of programs that do not call
+  /// sockets that are connected to 127.0.0.1. (A template, so that only programs that call it contain
   /// it.)
   template <class = void>
   wakeup() {

@@ -70,7 +70,7 @@ class held_child {
     if (pid_ != 0) return;
     ::alarm(60);
     becomes_ready(gate_.reader, POLLIN, -1);
-    ::_exit(body());
+    end_child(body());
   }
   held_child() : held_child([] { return 0; }) {}
   held_child(const held_child&) = delete;

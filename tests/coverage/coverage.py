@@ -22,17 +22,16 @@ VERSION = "-19"
 
 
 def run_tests(build):
-    """Runs the programs; returns what llvm-cov is told of them."""
+    """Runs the programs; returns what llvm-cov is told of them. A child adds what it ran (%1m)."""
 
     def run(program):
-        profile = build / f"{program}.profraw"
-        subprocess.run(
-            [build / "tests" / program], env=dict(os.environ, LLVM_PROFILE_FILE=str(profile)), check=True
-        )
-        return profile
+        profile = str(build / f"{program}-%1m.profraw")
+        environment = dict(os.environ, LLVM_PROFILE_FILE=profile)
+        subprocess.run([build / "tests" / program], env=environment, check=True)
+        return build.glob(f"{program}-*.profraw")
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        profiles = list(pool.map(run, PROGRAMS))
+        profiles = [profile for some in pool.map(run, PROGRAMS) for profile in some]
     merged = build / "all.profdata"
     subprocess.run(["llvm-profdata" + VERSION, "merge", "-o", merged, *profiles], check=True)
     first, *others = (str(build / "tests" / program) for program in PROGRAMS)

@@ -41,7 +41,7 @@ int in_raw_child(raw_fork how, Body&& body) {
   const pid_t child = fork_by(how);
   if (child == 0) {
     ::alarm(10);
-    ::_exit(body());
+    end_child(body());
   }
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {

@@ -29,8 +29,7 @@ class handle_table {
   bool has_room(native_handle_type handle) const noexcept {
     return static_cast<std::size_t>(handle) < records_.capacity();
   }
-  // Makes room for `handle`, which may be one of `count`; false if there is no memory, and nothing has changed
-  // then.
+  // Makes room for `handle`, one of `count`; false if there is no memory, and nothing has changed then.
   [[nodiscard]] bool reserve(native_handle_type handle, std::size_t /*count*/) noexcept {
     return records_.reserve(static_cast<std::size_t>(handle) + 1);
   }
