@@ -217,11 +217,12 @@ def free_port():
 
 
 def until(condition):
-    """Polls for a condition that is not reported to the test in another way."""
+    """Polls for a condition that is not reported to the test in another way, and returns what it is then."""
     end = time.monotonic() + PATIENCE
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end, "it never came true"
         time.sleep(0.005)
+    return found
 
 
 class ServerTest(unittest.TestCase):
@@ -418,7 +419,7 @@ class CommandLine(ServerTest):
         self.serves(self.connect(server))
         keepalive = "02"  # the kind of timer, in proc(5) of Linux; in hundredths of seconds
 
-        def timers():
+        def in_how_long():  # none while data is on its way; a row may be there twice while others come and go
             with open("/proc/net/tcp") as rows:
                 fields = [row.split() for row in list(rows)[1:]]
             established = [
@@ -426,11 +427,10 @@ class CommandLine(ServerTest):
                 for row in fields
                 if int(row[1].rpartition(":")[2], 16) == server.address[1] and row[3] == "01"
             ]
-            return [row[5].partition(":") for row in established]
+            timers = [row[5].partition(":") for row in established]
+            return next((when for kind, _, when in timers if kind == keepalive), None)
 
-        until(lambda: [kind for kind, _, _ in timers()] == [keepalive])  # not while data is on its way
-        ((_, _, when),) = timers()
-        self.assertLessEqual(int(when, 16), 60 * os.sysconf("SC_CLK_TCK"))
+        self.assertLessEqual(int(until(in_how_long), 16), 60 * os.sysconf("SC_CLK_TCK"))
 
     def test_a_stdout_that_cannot_be_written_is_an_error(self):
         if FOR_WINDOWS:
