@@ -100,16 +100,18 @@ BACKEND_TEST_CASE("an unreached key that is unregistered or paused does not keep
   if (!has_front) return skip(no_front);
   nested_selector<> inner;
   TestType outer(inner.native_handle());
-  auto pipes = make_pipes(3);
-  for (auto& [reader, writer] : pipes) {
-    inner.register_(reader, edge(event::read));
-    write_byte(writer);
+  std::vector<socket_pair> pairs;
+  for (int i = 0; i != 3; ++i) {
+    pairs.push_back(make_socket_pair());
+    fill(pairs.back().first);
+    inner.register_(pairs.back().first, edge(event::read));
+    write_byte(pairs.back().second);
   }
   (void)inner.select(0s);
   CHECK(outer.hears());
-  inner.unregister(pipes[0].reader);
-  inner.modify(pipes[1].reader, {});
-  inner.modify(pipes[2].reader, edge(event::write));
+  inner.unregister(pairs[0].first);
+  inner.modify(pairs[1].first, {});
+  inner.modify(pairs[2].first, edge(event::write));
   expect_idle(inner);
   CHECK_FALSE(outer.hears());
 }

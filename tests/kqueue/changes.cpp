@@ -40,7 +40,7 @@ int refusal_of_pipe(const struct kevent& change, const watch& of) {
                                 (change.filter == writing && of.side == end::reader)))
     return EINVAL;
   if (change.filter != writing || chosen(word::taken)) return 0;
-  if (chosen(word::silent) && of.side == end::reader) return 0;
+  if (chosen(word::silent) && of.side == end::reader && !of.is_duplex()) return 0;
   if ((polled(of.number) & (POLLERR | POLLHUP)) == 0) return 0;
   return chosen(word::badf) ? EBADF : EPIPE;
 }
@@ -165,7 +165,10 @@ void show_users([[maybe_unused]] queue& in) {
       std::any_of(in.users.begin(), in.users.end(), [](const user& one) { return one.is_triggered; });
   for (auto& [number, of] : in.watches)
     for (const note& one : of.notes)
-      if (of.is_forever && of.type == kind::device && one.is_there && !one.is_told) is_triggered = true;
+      if (((of.is_forever && of.type == kind::device) ||
+           (of.is_always_writable() && one.what.filter == writing)) &&
+          one.is_there && !one.is_told)
+        is_triggered = true;
   if (is_triggered == in.is_triggered) return;
   in.triggered.type = kind::user;
   epoll_event event{EPOLLIN, {&in.triggered}};

@@ -20,16 +20,23 @@ bool is_unconnected(const watch& of, std::uint32_t bits) {
   return of.type == kind::stream && (bits & EPOLLHUP) != 0 && (polled(of.number) & POLLRDHUP) == 0;
 }
 
+// A full pipe whose reader has closed.
+bool is_unwoken(const watch& of, std::uint32_t bits) {
+  return of.side == end::writer && chosen(word::unwoken) && (bits & EPOLLERR) != 0 && (bits & EPOLLOUT) == 0;
+}
+
 // Events that some kernels are known not to report.
 bool is_withheld(const watch& of, const note& one, std::uint32_t bits) {
   const bool reads = one.what.filter == reading;
   const bool writes = one.what.filter == writing;
   switch (of.type) {
     case kind::pipe:
+      if (of.is_duplex()) return is_unwoken(of, bits) && writes;
+      if (reads && of.is_fifo && chosen(word::lasting)) return (bits & EPOLLIN) == 0;
       if (reads && of.side == end::writer) return chosen(word::silent) || (bits & gone) == 0;
       if (writes && of.side == end::reader)
         return chosen(word::silent) || chosen(word::unheard) || (bits & gone) == 0;
-      return writes && chosen(word::unwoken) && (bits & EPOLLERR) != 0 && (bits & EPOLLOUT) == 0;
+      return writes && is_unwoken(of, bits);
     case kind::terminal: return chosen(word::endless) && (bits & (reads ? EPOLLIN : EPOLLOUT)) == 0;
     case kind::stream:
       if (!chosen(word::kept) && is_unconnected(of, bits)) return true;
@@ -60,11 +67,13 @@ bool report(watch& of, note& one, std::uint32_t bits, struct kevent& event) {
     if ((bits & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0) return false;
     has_ended = (bits & (EPOLLRDHUP | EPOLLHUP)) != 0 || (has_failed && of.type != kind::datagram);
     if (of.type == kind::terminal && chosen(word::endless)) has_ended = false;
+    if (of.type == kind::pipe && of.is_fifo && chosen(word::lasting)) has_ended = false;
     event.data = static_cast<decltype(event.data)>(bytes_in(of.number));
     if (!has_ended && !has_failed && is_below_mark(of, one, event.data)) return false;
   } else if (one.what.filter == writing) {
     if ((bits & (EPOLLOUT | EPOLLHUP | EPOLLERR)) == 0) return false;
     has_ended = is_gone || (has_failed && of.type != kind::datagram);
+    if (is_socket && !chosen(word::kept)) has_ended = has_ended || is_shut_for_writing(of.number);
     if (of.type == kind::terminal && chosen(word::endless)) has_ended = false;
     event.data = 1;
   } else {
@@ -90,7 +99,7 @@ void collect_from(queue& in, watch& of, std::uint32_t bits, vector<struct kevent
   bool is_quiet = true;
   for (note& one : of.notes) {
     struct kevent event;
-    if (!one.is_there || one.is_told || (one.what.filter == writing && of.lies())) continue;
+    if (!one.is_there || one.is_told || (one.what.filter == writing && of.is_always_writable())) continue;
     if (!report(of, one, bits, event)) continue;
     found.push_back(event);
     const bool is_edge = (one.what.flags & EV_CLEAR) != 0;
@@ -135,13 +144,16 @@ void collect_forever(queue& in, vector<struct kevent>& found) {
       const bool is_at_end =
           of.type == kind::file && ::lseek(number, 0, SEEK_CUR) >= ::lseek(number, 0, SEEK_END);
       collect_from(in, of, is_at_end ? 0u : EPOLLIN | EPOLLOUT, found);
-    } else if (of.lies() && !of.find(writing)->is_told) {
+    } else if (of.is_always_writable()) {
+      const bool has_ended = of.lies() || (polled(number) & POLLHUP) != 0;
       note& one = *of.find(writing);
+      if (one.is_told && (one.told_end == has_ended || chosen(word::unwoken))) continue;
       one.is_told = (one.what.flags & EV_CLEAR) != 0;
+      one.told_end = has_ended;
       struct kevent event = one.what;
       event.fflags = 0;
       event.data = 1;
-      event.flags |= EV_EOF;
+      if (has_ended) event.flags |= EV_EOF;
       found.push_back(event);
     }
   }

@@ -3,8 +3,7 @@
 // A double of kqueue(2) for tests on Linux, written from FreeBSD's manual page and from what is known of each
 // kernel (settings.hpp). The queue's descriptor is the epoll's, so it can be watched. It differs from a
 // kernel in this: the socket's error is not told, only that there is one (looking would take it); an edge
-// tells both filters of a descriptor, unless the other one is a level; what a process shut down itself shows
-// only when the other end is shut down, too; and pipes have one direction. One thread at a time.
+// tells both filters of a descriptor, unless the other one is a level. One thread at a time.
 
 #include "settings.hpp"
 #include "watched.hpp"
@@ -16,11 +15,14 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdarg>
 #include <cstdint>
 #include <mutex>
 #include <new>
@@ -140,7 +142,18 @@ int copy(int from, int to, Call system_call) {
   return result;
 }
 
+// The sockets that were shut down for writing, by their inodes.
+vector<ino_t>& shut_sockets() {
+  static auto* const all = new (std::malloc(sizeof(vector<ino_t>))) vector<ino_t>;
+  return *all;
+}
+
 }  // namespace
+
+bool is_shut_for_writing(int number) {
+  const auto& all = shut_sockets();
+  return std::find(all.begin(), all.end(), status_of(number).st_ino) != all.end();
+}
 
 bool is_queue(int number) {
   const lock held(guard);
@@ -224,6 +237,30 @@ int dup2(int from, int to) noexcept {
 #else
   return dup3(from, to, 0);
 #endif
+}
+
+int fcntl(int number, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  const long argument = va_arg(arguments, long);
+  va_end(arguments);
+  const int result = call(SYS_fcntl, number, command, argument);
+  if (command != F_GETFL || result < 0 || !pipes_are_duplex() || !is_unnamed_pipe(number)) return result;
+  return (result & ~O_ACCMODE) | O_RDWR;
+}
+
+int fstat(int number, struct stat* about) noexcept {
+  const int result = call(SYS_newfstatat, number, "", about, AT_EMPTY_PATH);
+  if (result == 0 && chosen(word::lasting) && S_ISFIFO(about->st_mode) && is_unnamed_pipe(number))
+    about->st_dev = 0;
+  return result;
+}
+
+int shutdown(int number, int how) noexcept {
+  const int result = call(SYS_shutdown, number, how);
+  const lock held(guard);
+  if (result == 0 && how != SHUT_RD) shut_sockets().push_back(status_of(number).st_ino);
+  return result;
 }
 
 pid_t fork() noexcept {

@@ -11,9 +11,10 @@ namespace kqueue_double {
 namespace {
 
 constexpr std::string_view words[] = {
-    "kept",  "inherited",   "echo",    "carry",   "stale",     "patient",   "restless", "taken",
-    "badf",  "refused",     "silent",  "unheard", "unwoken",   "liar",      "capped",   "deaf",
-    "ended", "refuses-tty", "endless", "devices", "opnotsupp", "backwards", "rotating"};
+    "kept",    "inherited", "echo",      "carry",     "stale",   "patient", "restless",
+    "taken",   "badf",      "refused",   "silent",    "unheard", "unwoken", "liar",
+    "lasting", "duplex",    "one-way",   "capped",    "deaf",    "ended",   "refuses-tty",
+    "endless", "devices",   "opnotsupp", "backwards", "rotating"};
 static_assert(std::size(words) == static_cast<std::size_t>(word::count));
 
 struct setting {
@@ -35,24 +36,26 @@ constexpr setting settings[] = {
     {"netbsd10", "carry,badf,refused,liar,deaf,endless,devices,rotating"},
     // Read: sys_pipe.c 1.182, of 2026, accepts them and never reports anything.
     {"netbsd11", "carry,badf,silent,liar,deaf,endless,devices,rotating"},
-    // Read: sys_pipe.c, pipe_kqfilter: EPIPE for a writer whose reader is gone, and filters that never fire
-    // for a FIFO that was not opened for that direction. (What pipe(2) makes can be read and written at both
-    // ends: not played.) tty.c, tty_kqops_read_event: EV_EOF of a terminal that is gone. /dev/null has no
+    // Read: sys_pipe.c, kern_pipe: both ends of a pipe are opened for reading and writing. pipe_kqfilter:
+    // EPIPE for a writer whose reader is gone, and filters that never fire for a FIFO that was not opened for
+    // that direction. tty.c, tty_kqops_read_event: EV_EOF of a terminal that is gone. /dev/null has no
     // d_kqfilter: ENODEV.
-    {"freebsd", "carry,silent,rotating"},
+    {"freebsd", "carry,silent,duplex,rotating"},
     // Read: sys_pipe.c, pipe_destroy: the knotes of the closing end, among them the writer's EVFILT_WRITE,
     // are woken before PIPE_EOF is set; those of the other end's EVFILT_READ see that the peer is gone.
+    // dopipe: both ends are opened for reading and writing.
     // uipc_socket.c, soo_kqfilter: as NetBSD's.
-    {"openbsd", "carry,unheard,unwoken,deaf,devices,rotating"},
+    {"openbsd", "carry,unheard,unwoken,duplex,deaf,devices,rotating"},
     // Read: sys_pipe.c, pipeclose: the states of both ends are set before their knotes are woken.
-    // pipe_kqfilter: EPIPE. uipc_socket.c, sokqfilter: as NetBSD's.
-    {"dragonfly", "carry,unheard,deaf,devices,rotating"},
+    // pipe_kqfilter: EPIPE. kern_pipe: as FreeBSD's. uipc_socket.c, sokqfilter: as NetBSD's.
+    {"dragonfly", "carry,unheard,duplex,deaf,devices,rotating"},
     // Read: sys_pipe.c, pipe_kqfilter: a writer whose reader is gone is accepted, since the other side may
     // close at any time; a filter of the other direction reports EV_EOF alone. filt_pipelowwat,
     // filt_soread_common: NOTE_LOWAT, but not beyond the buffer's size. spec_vnops.c, spec_kqfilter:
     // terminals that the device switch does not mark as selectable by kqueue, /dev/tty above all, are
-    // refused. kern_event.c: a receipt keeps the flags of its change.
-    {"macos", "echo,taken,capped,ended,refuses-tty,opnotsupp"},
+    // refused. pipe_stat: no device number. Said of FIFOs by programs that avoid kqueue for them: the end is
+    // not reported. kern_event.c: a receipt keeps the flags of its change.
+    {"macos", "echo,taken,lasting,capped,ended,refuses-tty,opnotsupp"},
 };
 
 unsigned long long parsed(std::string_view text) {

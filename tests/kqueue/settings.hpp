@@ -27,6 +27,10 @@
 //   unheard      EVFILT_WRITE of a reading end is, while EVFILT_READ of a writing end reports the hangup
 //   unwoken      EVFILT_WRITE of a full pipe never reports that the reader has closed
 //   liar         EVFILT_WRITE of a FIFO always reports space and EV_EOF
+//   lasting      EVFILT_READ of a FIFO never reports that the writers are gone; a pipe has no device number
+//   duplex       both ends of what pipe(2) makes can be read and written, so that fcntl(2) says O_RDWR and
+//                EVFILT_WRITE of the reading end reports space
+//   one-way      not that, which no other backend in the process would agree with
 //   capped       NOTE_LOWAT holds for pipes too, and never for more than the buffer takes
 //
 // Sockets, terminals, devices:
@@ -59,6 +63,9 @@ enum class word : unsigned {
   unheard,
   unwoken,
   liar,
+  lasting,
+  duplex,
+  one_way,
   capped,
   deaf,
   ended,
@@ -72,5 +79,6 @@ enum class word : unsigned {
 };
 
 bool chosen(word);
+inline bool pipes_are_duplex() { return chosen(word::duplex) && !chosen(word::one_way); }
 
 }  // namespace kqueue_double

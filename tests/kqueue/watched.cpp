@@ -16,7 +16,13 @@
 namespace kqueue_double {
 
 bool watch::lies() const {
-  return type == kind::pipe && is_fifo && side == end::writer && notes[1].is_there && chosen(word::liar);
+  return type == kind::pipe && is_fifo && side == end::writer && chosen(word::liar);
+}
+
+bool watch::is_duplex() const { return type == kind::pipe && !is_fifo && pipes_are_duplex(); }
+
+bool watch::is_always_writable() const {
+  return notes[1].is_there && (lies() || (is_duplex() && side == end::reader));
 }
 
 namespace {
@@ -36,13 +42,10 @@ bool is_terminal(int number) {
 
 void look_at(int number, watch& of) {
   of.number = number;
-  struct stat about{};
-  ::fstat(number, &about);
+  const struct stat about = status_of(number);
   if (S_ISFIFO(about.st_mode)) {
-    constexpr long pipefs = 0x50495045;
-    struct statfs system{};
     of.type = kind::pipe;
-    of.is_fifo = ::fstatfs(number, &system) == 0 && system.f_type != pipefs;
+    of.is_fifo = !is_unnamed_pipe(number);
     const int access = call(SYS_fcntl, number, F_GETFL, 0) & O_ACCMODE;
     of.side = access == O_RDONLY ? end::reader : access == O_WRONLY ? end::writer : end::both;
   } else if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode)) {
@@ -53,6 +56,18 @@ void look_at(int number, watch& of) {
     of.type = option(number, SO_TYPE) == SOCK_DGRAM ? kind::datagram : kind::stream;
   }
   of.is_forever = of.type == kind::file || (of.type == kind::device && !epoll_takes(number));
+}
+
+struct stat status_of(int number) {
+  struct stat about{};
+  call(SYS_newfstatat, number, "", &about, AT_EMPTY_PATH);
+  return about;
+}
+
+bool is_unnamed_pipe(int number) {
+  constexpr long pipefs = 0x50495045;
+  struct statfs system{};
+  return ::fstatfs(number, &system) == 0 && system.f_type == pipefs;
 }
 
 bool epoll_takes(int number) {

@@ -3,6 +3,7 @@
 
 #include <sys/event.h>
 
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -94,7 +95,9 @@ struct watch {
     return std::all_of(std::begin(notes), std::end(notes),
                        [](const note& one) { return !one.is_there || (one.what.flags & EV_CLEAR) != 0; });
   }
-  bool lies() const;  // whether its EVFILT_WRITE is always ready, and claims that nobody reads
+  bool lies() const;                // its EVFILT_WRITE is always ready, and claims that nobody reads
+  bool is_duplex() const;           // a pipe that can be read and written at both ends
+  bool is_always_writable() const;  // whatever epoll says
 };
 
 using node = map<watch>::node_type;
@@ -128,6 +131,9 @@ bool is_queue(int number);
 
 // watched.cpp: what Linux reports of a descriptor.
 void look_at(int number, watch& of);
+struct stat status_of(int number);
+bool is_unnamed_pipe(int number);
+bool is_shut_for_writing(int number);  // by this process; kqueue.cpp
 bool epoll_takes(int number);
 bool listens(int number);
 short polled(int number);

@@ -30,8 +30,42 @@ import mutations
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 HEADERS = pathlib.Path("include/selectors")
-TARGETS = "unit", "conformance", "failures", "fuzz_seeded"
-TESTS = "^(unit|conformance|failures|fuzz):"
+
+# What is built and run, and which headers are changed; `probes` are the ways in which these are compiled.
+SUITES = {
+    "linux": {
+        "targets": ("unit", "conformance", "failures", "fuzz_seeded"),
+        "tests": "^(unit|conformance|failures|fuzz):",
+        "headers": "",
+        "options": [],
+        "probes": [[]],
+    },
+    "kqueue": {
+        "targets": (
+            "conformance_kqueue",
+            "kernels_kqueue",
+            "kernels_macos",
+            "conformance_libkqueue",
+            "conformance_netbsd",
+            "failures_kqueue",
+            "fuzz_a_kernel",
+            "fuzz_libkqueue",
+            "fuzz_macos",
+        ),
+        "tests": "^kqueue:",
+        "headers": "kqueue",
+        "options": ["-DSELECTORS_TEST_KQUEUE=ON"],
+        "probes": [
+            [f"-isystem{ROOT / 'tests/kqueue'}", *more]
+            for more in (
+                ["-DSELECTORS_LIBKQUEUE=0"],
+                ["-DSELECTORS_LIBKQUEUE=0", "-DKQUEUE_DOUBLE_OF_NETBSD"],
+                ["-DSELECTORS_LIBKQUEUE=0", "-DSELECTORS_KQUEUE_MISSES_FIFO_END=1"],
+                ["-DSELECTORS_LIBKQUEUE=1"],
+            )
+        ],
+    },
+}
 MEMORY = 4 << 20  # KiB of addresses that a test program may use
 SWITCH = """\
 #pragma once
@@ -67,15 +101,15 @@ constexpr bool selectors_mutant(int number) noexcept {
 class Build:
     """The tree with all mutants in it, compiled."""
 
-    def __init__(self, work, jobs):
-        self.tree, self.out, self.jobs = work / "tree", work / "out", jobs
+    def __init__(self, work, jobs, suite):
+        self.tree, self.out, self.jobs, self.suite = work / "tree", work / "out", jobs, suite
         self.headers = [
             mutations.Header(str(path.relative_to(ROOT / HEADERS)), path.read_text())
             for path in sorted((ROOT / HEADERS).rglob("*.hpp"))
         ]
         self.mutants = [mutant for header in self.headers for mutant in header.mutants()]
         mutations.number(self.mutants)
-        self.dropped = set()
+        self.dropped = {mutant.number for mutant in self.mutants if suite["headers"] not in mutant.file}
 
     def make(self):
         """Compiles, and drops what does not, until all compiles."""
@@ -93,8 +127,10 @@ class Build:
             "-xc++",
             "-",
         ]
-        self._drop_what_is_left_out(probe, everything)
-        self._until_it_compiles(probe, everything)
+        probes = [[*probe, *more] for more in self.suite["probes"]]
+        self._drop_what_is_left_out(probes, everything)
+        for one in probes:
+            self._until_it_compiles(one, everything)
         subprocess.run(
             [
                 "cmake",
@@ -105,18 +141,21 @@ class Build:
                 "-G",
                 "Ninja",
                 "-DSELECTORS_BUILD_EXAMPLES=OFF",
+                *self.suite["options"],
                 "-DCMAKE_CXX_FLAGS=" + " ".join(flags),
             ],
             stdout=subprocess.DEVNULL,
             check=True,
         )
-        self._until_it_compiles(["ninja", "-C", str(self.out), "-k", "0", "-j", str(self.jobs), *TARGETS])
+        self._until_it_compiles(["ninja", "-C", str(self.out), "-k", "0", "-j", str(self.jobs), *self.suite["targets"]])
         self.mutants = [mutant for mutant in self.mutants if mutant.number not in self.dropped]
 
-    def _drop_what_is_left_out(self, probe, text):
+    def _drop_what_is_left_out(self, probes, text):
         """Drops what the preprocessor leaves out: it is of other systems."""
-        run = subprocess.run([*probe, "-E"], input=text, stdout=subprocess.PIPE, text=True, check=True)
-        read = set(map(int, re.findall(r"\bselectors_mutant\((\d+)\)", run.stdout)))
+        read = set()
+        for probe in probes:
+            run = subprocess.run([*probe, "-E"], input=text, stdout=subprocess.PIPE, text=True, check=True)
+            read |= set(map(int, re.findall(r"\bselectors_mutant\((\d+)\)", run.stdout)))
         self.dropped |= {mutant.number for mutant in self.mutants} - read
         self._render()
 
@@ -180,18 +219,23 @@ class Suite:
     """The tests, each alone; `times` is how long each takes without a mutant, `reaching` which tests reach a
     mutant."""
 
-    def __init__(self, out, count, deadline):
+    def __init__(self, out, count, deadline, suite):
         self.out, self.count, self.deadline = out, count, deadline
         listed = subprocess.run(
-            ["ctest", "--test-dir", out, "--show-only=json-v1", "-R", TESTS],
+            ["ctest", "--test-dir", out, "--show-only=json-v1", "-R", suite["tests"]],
             stdout=subprocess.PIPE,
             check=True,
         )
-        self.commands = {
-            test["name"]: test["command"]
-            for test in json.loads(listed.stdout)["tests"]
-            if os.path.basename(test["command"][0]) in TARGETS
-        }
+        self.commands, self.environments = {}, {}
+        for test in json.loads(listed.stdout)["tests"]:
+            if os.path.basename(test["command"][0]) in suite["targets"]:
+                self.commands[test["name"]] = test["command"]
+                self.environments[test["name"]] = {
+                    name: value
+                    for one in test["properties"]
+                    if one["name"] == "ENVIRONMENT"
+                    for name, _, value in (text.partition("=") for text in one["value"])
+                }
         self.times, self.reaching = {}, {}
 
     def measure(self, pool):
@@ -235,7 +279,7 @@ class Suite:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             cwd=self.out,
-            env=dict(os.environ, SELECTORS_MUTANT=str(number), **more),
+            env=dict(os.environ, SELECTORS_MUTANT=str(number), **self.environments[name], **more),
         )
         timer = threading.Timer(limit, os.killpg, (process.pid, signal.SIGKILL))
         timer.start()
@@ -286,6 +330,12 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument(
+        "--suite",
+        choices=SUITES,
+        default="linux",
+        help="kqueue: the backend for kqueue(2) alone, by the tests over its double",
+    )
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/mutation", help="where to build")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at a time")
     parser.add_argument(
@@ -312,7 +362,7 @@ def main():
     start = time.monotonic()
     deadline = start + 60 * options.minutes if options.minutes else float("inf")
     known = explanations((HERE / "equivalent.txt").read_text())
-    build = Build(options.work.resolve(), options.jobs)
+    build = Build(options.work.resolve() / options.suite, options.jobs, SUITES[options.suite])
     stale = sorted(known.keys() - {mutant.key() for mutant in build.mutants})
     if options.check:
         for key in stale:
@@ -331,7 +381,7 @@ def main():
         return 0
     survivors, late = [], []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        suite = Suite(build.out, len(build.mutants) + len(build.dropped), deadline)
+        suite = Suite(build.out, len(build.mutants) + len(build.dropped), deadline, SUITES[options.suite])
         suite.measure(pool)
         trusted = {mutant.number for mutant in mutants if options.trust and mutant.key() in known}
         running = {
@@ -359,7 +409,8 @@ def main():
         print("for equivalent.txt, with a reason, if nothing can tell them from the original:")
         print(*(f"{text_of(mutant.key())} ## " for mutant in unexplained), sep="\n")
     if len(mutants) == len(build.mutants) and not late:
-        for key in sorted(known.keys() - {mutant.key() for mutant in explained} - set(stale)):
+        met = {mutant.key() for mutant in mutants}
+        for key in sorted(known.keys() & met - {mutant.key() for mutant in explained}):
             print("killed, though equivalent.txt explains it:", text_of(key))
     for key in stale:
         print("equivalent.txt explains what there is not:", text_of(key))

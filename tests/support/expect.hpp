@@ -2,6 +2,7 @@
 #pragma once
 
 #include "catch.hpp"
+#include "descriptors.hpp"
 
 #include <selectors/selectors.hpp>
 
@@ -9,6 +10,8 @@
 #include <selectors/backend/afd.hpp>
 #else
 #include "poll_driven_backend.hpp"
+
+#include <fcntl.h>
 #endif
 
 #include <algorithm>
@@ -69,8 +72,16 @@ constexpr selectors::event priority_or_read =
 // When error, hangup and read_hangup are reported differs between kernels, and these tests know Linux's
 // rules. On the others they compare only what can be requested.
 constexpr bool is_linux = SELECTORS_HAS_EPOLL == 1;
-// The reading end of a pipe is never ready to write. Where the tests' pipes are TCP connections it always is.
-constexpr bool pipes_are_one_way = !SELECTORS_HAS_WINSOCK;
+// Whether the reading end of a pipe is never ready to write. It is always ready to write on FreeBSD, OpenBSD
+// and DragonFly, and on Windows, where the tests' pipes are TCP connections.
+inline bool pipes_are_one_way() {
+#if SELECTORS_HAS_WINSOCK
+  return false;
+#else
+  const auto pipe = make_pipe();
+  return (::fcntl(pipe.reader.get(), F_GETFL) & O_ACCMODE) == O_RDONLY;
+#endif
+}
 
 constexpr auto requestable = selectors::event::read | selectors::event::write | selectors::event::priority;
 

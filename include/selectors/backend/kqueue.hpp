@@ -43,7 +43,8 @@ namespace SELECTORS_NAMESPACE {
 ///
 /// Descriptors that a kqueue refuses (macOS: /dev/tty) or reports wrongly (NetBSD: FIFOs) are watched by
 /// select(2) beside the queue; while there are any, each wait costs two system calls. select(2) has no edges,
-/// so a terminal that the kqueue refuses can be registered level-triggered or one-shot only; edge-triggered,
+/// so a FIFO's edge does not report the end on macOS, and a terminal that the kqueue refuses can be registered
+/// level-triggered or one-shot only; edge-triggered,
 /// it fails with kevent(2)'s EINVAL.
 ///
 /// `native_handle` is the queue itself, which can be watched by poll(2), select(2) and another queue: it is
@@ -372,14 +373,21 @@ class kqueue_backend : public detail::ready_list {
     std::size_t found = 0;
     const int count = aside_.wait(native_handle(), timeout, [&](const entry& one) {
       const registration& r = *one.token;
-      const bool has_failed = slot::is_pipe(r) && detail::hangs_up(r.handle);
-      ready_[found++] = {one.token, one.events | (has_failed ? detail::mask_bits::of(event::error) : 0)};
+      const bool has_ended = slot::is_pipe(r) && detail::hangs_up(r.handle);
+      ready_[found++] = {one.token, one.events | (has_ended ? end_of_pipe(r) : 0)};
       if (r.interest.mode == trigger::edge) aside_.silence(r);
     });
     if (count < 0) return count;
     has_skipped = count > 0;
     const int more = collect_after(found, has_skipped);
     return more < 0 && found == 0 ? more : static_cast<int>(found) + (more < 0 ? 0 : more);
+  }
+
+  // How a pipe that is watched aside reports its end.
+  static event_bits end_of_pipe(const registration& r) noexcept {
+    constexpr event_bits error = detail::mask_bits::of(event::error);
+    if (slot::is_writing_end(r)) return error;
+    return detail::mask_bits::of(event::hangup) | (is_for_end(r.interest) ? 0 : error);
   }
 
   // Adds what is ready in the queue to the entries that select(2) found.
