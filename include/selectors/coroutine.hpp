@@ -54,7 +54,7 @@
 //
 // A selector or a queue that is cleared, closed or destroyed lets go of those who wait in it. They are never
 // resumed, not even by the other of the two, and remain the program's to destroy. Neither is moved while
-// somebody waits in it. `mark_ready` wakes who waits; a mark that was made before is dropped by the wait.
+// somebody waits in it. `mark_ready` wakes who waits; a mark that was made while nobody waited is dropped by the wait.
 //
 // Other data: a selector<coroutine_waiter> holds coroutines alone. Where there are handlers, too, it is
 // registered in their selector, for read, and `resume(sel.select(0s))` is its handler. On poll and select,
@@ -102,6 +102,11 @@ struct coroutine_access {
 
   static event_mask requested_of(const selector_key<coroutine_waiter>* key) noexcept {
     return key != nullptr ? key->data().requested() : event_mask();
+  }
+  // What was marked ready for those who wait already.
+  static event_mask marked_of(selector_key<coroutine_waiter>* key) noexcept {
+    if (key == nullptr || !key_access::record_of(*key).marked) return {};
+    return mask_bits::mask(key_access::record_of(*key).pending_bits) & key->data().requested();
   }
   static bool resume(coroutine_waiter& ready, event_mask events) { return ready.resume_ready(events); }
   static bool resume(coroutine_waiter& expired) { return expired.resume_expired(); }
@@ -187,14 +192,17 @@ class [[nodiscard]] ready_awaiter {
     who_.got = {};
     if (!deadline_.start(who_, errors_)) return false;
     rollback undo{who_};
-    const event_mask requested = who_.requested | coroutine_access::requested_of(selector_->find(handle_));
-    selector_key<coroutine_waiter>* key = nullptr;
+    selector_key<coroutine_waiter>* key = selector_->find(handle_);
+    const event_mask requested = who_.requested | coroutine_access::requested_of(key);
+    const event_mask marked = coroutine_access::marked_of(key);  // `watch` drops it, and others wait for it
     if constexpr (std::same_as<Errors, throwing>)
       key = &selector_->watch(handle_, requested);
     else
       key = selector_->watch(handle_, requested, *errors_.error);
-    if (key != nullptr) coroutine_access::add(who_, *selector_, *key);
-    return key != nullptr;
+    if (key == nullptr) return false;
+    coroutine_access::add(who_, *selector_, *key);
+    if (std::error_code ignored; !marked.empty()) selector_->mark_ready(*key, marked, ignored);
+    return true;
   }
   event_mask await_resume() const noexcept { return who_.got; }
 

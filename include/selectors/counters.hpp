@@ -37,6 +37,12 @@ class counting : public Backend {
     ++counters_.changes;
     return Backend::modify(r, was);
   }
+  failure rewatch(registration& r, any_interest was) noexcept
+    requires requires(Backend& b) { b.rewatch(r, was); }
+  {
+    ++counters_.changes;
+    return Backend::rewatch(r, was);
+  }
   bool remove(registration& r) noexcept {
     ++counters_.changes;
     return Backend::remove(r);

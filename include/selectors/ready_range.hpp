@@ -103,7 +103,7 @@ class ready_range {
 
   ready_range() noexcept = default;
   ready_range(core<Backend>& from, const selected& found) noexcept
-      : core_(&from),
+      : core_(found.result == outcome::ready ? &from : nullptr),
         epoch_(from.epoch()),
         first_(found.first),
         interrupted_(found.result == outcome::interrupted) {}

@@ -50,6 +50,9 @@ namespace detail {
 
 inline constexpr event_bits read_write_priority = mask_bits::of(event::read | event::write | event::priority);
 inline constexpr event_bits reportable_bits = 127;
+// One more bit of an entry, which no backend sets: the kernel reports its events again, although its key is
+// not level-triggered by now.
+inline constexpr event_bits entry_is_repeated = 0x1000;
 inline constexpr event_bits requestable_bits =
     read_write_priority | mask_bits::of(event_mask(event::read_hangup));
 

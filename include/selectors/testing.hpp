@@ -39,7 +39,12 @@ class clock {
   static constexpr bool is_steady = true;
 
   static time_point now() noexcept { return time_point(now_); }
-  static void advance(duration time) noexcept { now_ += time; }
+  static void advance(duration time) noexcept { now_ = after(time).time_since_epoch(); }
+  /// now() + time, or the last time that there is.
+  static time_point after(duration time) noexcept {
+    const duration left = (duration::max)() - now_;
+    return time_point(time < left ? now_ + time : (duration::max)());
+  }
 
  private:
   static inline thread_local duration now_ = std::chrono::hours(1);
@@ -91,7 +96,7 @@ class scripted_backend : public detail::ready_list {
   /// order of these calls. It runs within the wait, and may call the functions of this section, but not the
   /// selector. It must not throw.
   void after(clock::duration time, std::function<void()> action) {
-    const auto due = clock::now() + time;
+    const auto due = clock::after(time);
     const auto position = std::upper_bound(actions_.begin(), actions_.end(), due,
                                            [](auto point, const timed& one) { return point < one.due; });
     actions_.insert(position, {due, std::move(action)});

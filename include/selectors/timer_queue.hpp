@@ -2,6 +2,7 @@
 #pragma once
 
 #include <selectors/config.hpp>
+#include <selectors/detail/address_of.hpp>
 #include <selectors/detail/chrono.hpp>
 #include <selectors/detail/data_for.hpp>
 #include <selectors/detail/due_time.hpp>
@@ -148,7 +149,7 @@ class timer_iterator {
   reference operator*() const noexcept {
     return timer_access::timer_of<Data, Clock>(all_->at_slot(end_ - 1));
   }
-  pointer operator->() const noexcept { return &**this; }
+  pointer operator->() const noexcept { return detail::address_of(**this); }
   timer_iterator& operator++() noexcept {
     --end_;
     skip();
@@ -268,7 +269,7 @@ class timer_queue {
   timer_queue(timer_queue&& other) noexcept { exchange_with(other); }
   /// What this queue had is retired, and lives on in `other` until that is destroyed or loops over `expired`.
   timer_queue& operator=(timer_queue&& other) noexcept {
-    if (this == &other) return *this;
+    if (this == detail::address_of(other)) return *this;
     exchange_with(other);
     other.clear();
     return *this;
@@ -421,7 +422,7 @@ class timer_queue {
       undo.taken = nullptr;
     }
     store_.add(*taken, at.point);
-    return {&added, {}};
+    return {detail::address_of(added), {}};
   }
 
   static timer_type* report(const attempt& done, std::error_code& error) noexcept {
@@ -440,7 +441,7 @@ class timer_queue {
   static timer_type& timer_of(record& r) noexcept { return access::template timer_of<Data, Clock>(r); }
   static timer_type* find_in(const store& all, const id& which) noexcept {
     record* const found = access::find(all, which);
-    return found != nullptr ? &timer_of(*found) : nullptr;
+    return found != nullptr ? detail::address_of(timer_of(*found)) : nullptr;
   }
 
   void exchange_with(timer_queue& other) noexcept {
@@ -464,7 +465,7 @@ class timer_queue {
     destroy_retired();
     if (epoch != epoch_) return nullptr;  // a destructor has started a loop
     record* const reached = store_.reach();
-    return reached != nullptr ? &timer_of(*reached) : nullptr;
+    return reached != nullptr ? detail::address_of(timer_of(*reached)) : nullptr;
   }
 
   mutable store store_;      // `next` sorts what has been moved later
@@ -498,7 +499,7 @@ class timer_queue<Data, Clock>::expired_range : public std::ranges::view_base {
    private:
     friend class expired_range;
     iterator(timer_queue& from, std::uint64_t epoch) noexcept
-        : from_(&from), epoch_(epoch), reached_(from.step(epoch)) {}
+        : from_(detail::address_of(from)), epoch_(epoch), reached_(from.step(epoch)) {}
 
     timer_queue* from_ = nullptr;
     std::uint64_t epoch_ = 0;
@@ -520,7 +521,7 @@ class timer_queue<Data, Clock>::expired_range : public std::ranges::view_base {
 
  private:
   friend class timer_queue;
-  explicit expired_range(timer_queue& from) noexcept : from_(&from), epoch_(from.epoch_) {}
+  explicit expired_range(timer_queue& from) noexcept : from_(detail::address_of(from)), epoch_(from.epoch_) {}
 
   timer_queue* from_ = nullptr;
   std::uint64_t epoch_ = 0;

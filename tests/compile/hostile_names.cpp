@@ -4,7 +4,9 @@
 // argument-dependent lookup would prefer or add them wherever the library made an unqualified call with an
 // argument of the program's types.
 
+#include <selectors/mailbox.hpp>
 #include <selectors/selectors.hpp>
+#include <selectors/timer_queue.hpp>
 
 #include <chrono>
 #include <system_error>
@@ -20,6 +22,7 @@ namespace hostile {
     static_assert(sizeof...(T) == 99, "a stranger's " #name " was called"); \
   }
 
+SELECTORS_TEST_HOSTILE(address_of)
 SELECTORS_TEST_HOSTILE(addressof)
 SELECTORS_TEST_HOSTILE(as_floating)
 SELECTORS_TEST_HOSTILE(as_interest)
@@ -117,6 +120,26 @@ int run() {
   return count == 1 && sel.size() == 1 ? 0 : 7;
 }
 
+int run_timers() {
+  timer_queue<hostile::connection> timers, other;
+  auto& first = timers.add(std::chrono::seconds(0), hostile::connection{});
+  timers.add(std::chrono::hours(1), hostile::connection{});
+  const auto id = first.id();
+  std::error_code error;
+  if (timers.find(id) == nullptr || !timers.move(first, std::chrono::seconds(0), error)) return 8;
+  for (auto it = timers.begin(); it != timers.end(); ++it)
+    if (it->data().of != nullptr) return 9;
+  other = std::move(timers);
+  int count = 0;
+  for (auto& expired : other.expired())
+    if (expired.data().of == nullptr) ++count;
+  mailbox<hostile::connection> box;
+  box.post(hostile::connection{});
+  for (const auto& one : box.take())
+    if (one.of == nullptr) ++count;
+  return count == 2 && other.size() == 1 ? 0 : 10;
+}
+
 template <class... Backend>
 int run_all(std::tuple<Backend...>*) {
   int worst = 0;
@@ -126,4 +149,7 @@ int run_all(std::tuple<Backend...>*) {
 
 }  // namespace
 
-int main() { return run_all(static_cast<available_backends*>(nullptr)); }
+int main() {
+  const int failed = run_timers();
+  return failed != 0 ? failed : run_all(static_cast<available_backends*>(nullptr));
+}

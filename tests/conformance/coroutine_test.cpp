@@ -368,6 +368,27 @@ BACKEND_TEST_CASE("who waits again is left to the next select", "[coroutine]", b
   }
 }
 
+BACKEND_TEST_CASE("a mark for those who wait is theirs, whoever comes to wait after it", "[coroutine]",
+                  backends) {
+  selector<coroutine_waiter, TestType> sel;
+  auto pipe = make_pipe();
+  outcome first, second;
+  task one = wait_once(sel, pipe.reader, event::read, first);
+  sel.mark_ready(pipe.reader, event::read);
+  task other = wait_once(sel, pipe.reader, priority_or_read<TestType>, second);
+  run_once(sel);
+  CHECK(first.resumed == 1);
+  CHECK(second.resumed == (has_priority<TestType> ? 0 : 1));
+
+  outcome third;
+  task last = wait_once(sel, pipe.reader, event::read, third);
+  sel.mark_ready(pipe.reader, event::write);  // nobody waits for that
+  outcome fourth;
+  task never = wait_once(sel, pipe.reader, event::read, fourth);
+  run_once(sel);
+  CHECK(third.resumed + fourth.resumed == 0);
+}
+
 BACKEND_TEST_CASE("to wait again is one change, and no other is made in between", "[coroutine]", backends) {
   using backend = counting_changes<TestType>;
   if constexpr (requires(backend b, registration& r, any_interest was) { b.rewatch(r, was); }) {

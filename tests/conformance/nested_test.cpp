@@ -5,12 +5,15 @@
 
 #include "support/nested.hpp"
 #include "support/catch.hpp"
+#include "support/child.hpp"
 #include "support/descriptors.hpp"
 #include "support/expect.hpp"
 #include "support/skip.hpp"
 
+#include <iterator>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -128,6 +131,14 @@ BACKEND_TEST_CASE("files that are always ready, and marked keys, wake the outer 
     CHECK(outer.hears());
     expect_ready(inner, {{pipe.reader.get(), event::read}});
   }
+  SECTION("a mark that becomes requested") {
+    inner.modify(pipe.reader, GENERATE(event_mask(), event_mask(event::write)));
+    inner.mark_ready(pipe.reader, event::read);
+    CHECK_FALSE(outer.hears());
+    inner.modify(pipe.reader, event::read);
+    CHECK(outer.hears());
+    expect_ready(inner, {{pipe.reader.get(), event::read}});
+  }
   SECTION("a mark of what is not requested") { inner.mark_ready(pipe.reader, event::write); }
   SECTION("a mark that is dropped") {
     inner.mark_ready(pipe.reader, event::read);
@@ -135,6 +146,40 @@ BACKEND_TEST_CASE("files that are always ready, and marked keys, wake the outer 
   }
   expect_idle(inner);
   CHECK_FALSE(outer.hears());
+}
+
+// A front that a child shares with its parent.
+BACKEND_TEST_CASE("what a child does wakes no outer loop of its parent's, and silences none",
+                  "[nested][fork]", outer_loops) {
+  if (!has_front) return skip(no_front);
+  nested_selector<std::string> inner;
+  TestType outer(inner.native_handle());
+  auto pipes = make_pipes(2);
+  for (auto& [reader, writer] : pipes) inner.register_(reader, oneshot(event::read), "some data");
+  SECTION("wakes") {
+    const int how = GENERATE(0, 1, 2, 3, 4);
+    CHECK(in_child([&] {
+            if (how == 0) inner.unregister(pipes[0].reader);
+            if (how == 1) inner.clear();
+            if (how == 2) inner.close();
+            if (how == 3) nested_selector<std::string>(std::move(inner));
+            if (how == 4) inner.unregister(pipes[0].reader), inner.reopen();
+            return 0;
+          }) == 0);
+    expect_idle(inner);
+    CHECK_FALSE(outer.hears());
+  }
+  SECTION("silences") {
+    for (auto& [reader, writer] : pipes) write_byte(writer);
+    auto entry = inner.select(0s).begin();
+    CHECK(in_child([&] {
+            while (entry != std::default_sentinel) ++entry;
+            return 0;
+          }) == 0);
+    CHECK(outer.hears());
+    CHECK(ready(inner, 0s).size() == 1);
+    CHECK_FALSE(outer.hears());
+  }
 }
 
 BACKEND_TEST_CASE("retired data with a destructor wakes the outer loop, which destroys it", "[nested]",

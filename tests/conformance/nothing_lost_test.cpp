@@ -191,6 +191,51 @@ BACKEND_TEST_CASE("what is level-triggered is reported again in any case", "[los
   CHECK(ready(sel).size() == 3);
 }
 
+BACKEND_TEST_CASE(
+    "what was level-triggered, not reached, and is an edge or a one-shot by now is asked of the kernel",
+    "[lost]", backends) {
+  selector<void, TestType> sel;
+  auto pipe = make_pipe();
+  auto other = make_pipe();
+  write_byte(pipe.writer);
+  sel.register_(pipe.reader, event::read);
+  (void)sel.select(0s);
+  const bool is_drained = GENERATE(true, false);
+  const int how = GENERATE(0, 1, 2, 3);
+  if (is_drained) read_byte(pipe.reader);
+  if (how == 0) sel.modify(pipe.reader, oneshot(event::read));
+  if constexpr (TestType::supports(trigger::edge, false)) {
+    if (how == 1) sel.modify(pipe.reader, edge(event::read));
+  }
+  if (how == 2) {
+    sel.modify(pipe.reader, {});
+    sel.modify(pipe.reader, oneshot(event::read));
+  }
+  if (how == 3) {
+    dup_onto(other.reader, pipe.reader.get()).release();
+    if (!is_drained) write_byte(other.writer);
+    sel.modify(pipe.reader, oneshot(event::read));
+  }
+  if (is_drained) return expect_idle(sel);
+  expect_ready(sel, {{pipe.reader.get(), event::read}});
+}
+
+BACKEND_TEST_CASE("a range that found nothing stays empty whatever a later select finds", "[lost]",
+                  backends) {
+  selector<void, TestType> sel;
+  auto pipe = make_pipe();
+  sel.register_(pipe.reader, oneshot(event::read));
+  const auto none = sel.select(0s);
+  write_byte(pipe.writer);
+  const auto some = sel.select(10s);
+  CHECK(none.empty());
+  for ([[maybe_unused]] auto one : none) CHECK(false);
+  CHECK_FALSE(some.empty());
+  int count = 0;
+  for ([[maybe_unused]] auto one : some) ++count;
+  CHECK(count == 1);
+}
+
 BACKEND_TEST_CASE("an unreached edge is reported again, a reached one is not", "[lost]", backends) {
   if constexpr (supports<TestType, trigger::edge>) {
     selector<void, TestType> sel;

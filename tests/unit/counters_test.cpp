@@ -82,6 +82,18 @@ BACKEND_TEST_CASE("what is told once or left alone costs no call", "[counters]",
   CHECK(counted.changes == (TestType::disarms_oneshot ? 5 : 6));
 }
 
+BACKEND_TEST_CASE("a handle that is watched anew is a change, of what is removed and added, too",
+                  "[counters]", backends) {
+  selector<void, counting<TestType>> sel;
+  const selector_counters& counted = sel.backend().counters();
+  auto pipe = make_pipe();
+  sel.register_(pipe.reader, event::read);
+  const auto before = counted.changes;
+  sel.watch(pipe.reader, event::read);
+  constexpr bool has_rewatch = requires(TestType b, registration r) { b.rewatch(r, any_interest()); };
+  CHECK(counted.changes - before == (has_rewatch ? 1 : 2));
+}
+
 BACKEND_TEST_CASE("what is done and undone many times over needs no healing", "[counters]", backends) {
   selector<void, counting<TestType>> sel;
   auto pipes = make_pipes(3);

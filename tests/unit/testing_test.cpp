@@ -132,6 +132,18 @@ TEST_CASE("a wait that nothing can end is an error instead of a test that hangs"
   CHECK(error_of([&](auto& error) { one.sel.select(error); }) == std::errc::resource_deadlock_would_occur);
 }
 
+TEST_CASE("a wait and an action may be as far ahead as there are nanoseconds", "[testing]") {
+  selector<void, testing::scripted_backend> sel;
+  sel.register_(number_of(7), event::read);
+  const auto start = testing::clock::now();
+  bool is_done = false;
+  sel.backend().after(std::chrono::nanoseconds::max() - 1ns, [&] { is_done = true; });
+  CHECK(sel.select(std::chrono::nanoseconds::max() - 1h).empty());
+  CHECK(is_done);
+  CHECK(testing::clock::now() == testing::clock::time_point::max());
+  testing::clock::advance(start - testing::clock::now());
+}
+
 TEST_CASE("what is scripted to fail fails as often as was said", "[testing]") {
   scripted one;
   const auto refused = [&](auto call) { return error_of(call) == std::errc::permission_denied; };

@@ -107,6 +107,13 @@ TEST_CASE("deadlines are exact where the arithmetic needs more than 64 bits", "[
   // 2^40 * 3000000019 / 3000000037 is 1099511621178.93...
   CHECK(due<one>(other(std::int64_t{1} << 40)) == 1'099'511'621'179);
   CHECK(due<one>(-other(std::int64_t{1} << 40)) == -1'099'511'621'178);
+  // A count, times 1'000'000'000, that is just below 2^64.
+  using fine = duration<std::int64_t, std::ratio<1, 18'446'744'073>>;
+  nano_clock::count = 0;
+  CHECK(due<nano_clock>(fine(18'446'744'072)) == 1'000'000'000);
+  CHECK(due<nano_clock>(fine(18'446'744'073)) == 1'000'000'000);
+  CHECK(due<nano_clock>(fine(18'446'744'073 * 3 - 1)) == 3'000'000'000);
+  CHECK(due<nano_clock>(-fine(18'446'744'072)) == -999'999'999);
 }
 
 TEMPLATE_TEST_CASE("what is too far ahead is never due, and what is too far back is due", "[timer_queue]",

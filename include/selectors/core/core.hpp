@@ -234,6 +234,7 @@ class core {
   void forget_first() noexcept {
     if (is_at_first()) ++epoch_;
   }
+  void note_repeated(record& r, trigger was) noexcept;
   void mark_failed(record& r) noexcept;
   void detach(record& r) noexcept;
   void note_leaks() noexcept;
@@ -249,9 +250,10 @@ class core {
   void carry_unreached() noexcept;
   void drop_pending(record& r) noexcept;
   bool has_own_work() const noexcept;
+  // Not in a child process, which shares what is signalled with its parent.
   void signal([[maybe_unused]] bool is_ready) const noexcept {
     if constexpr (has_front)
-      if (has_work(watched_from_outside)) state_.backend.signal(is_ready);
+      if (has_work(watched_from_outside) && is_of_this_process()) state_.backend.signal(is_ready);
   }
 
   // To be done by the next select, which may find something to report then.

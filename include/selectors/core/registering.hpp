@@ -123,7 +123,8 @@ SELECTORS_COLD failure core<Backend>::refusal_to_modify(lookup which, event_mask
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::change_plainly(record& r, std::uint32_t mask) noexcept {
   const any_interest what = plain_interest_of(mask);
-  if ((r.slow_path_mask & is_not_plain) != 0 || what.events.empty()) [[unlikely]]
+  const std::uint32_t odd = is_not_plain | (~mask & is_not_edge);  // also if an edge is not one yet
+  if ((r.slow_path_mask & odd) != 0 || what.events.empty()) [[unlikely]]
     return change_oddly(r, mask);
   r.interest.events = what.events;
   r.interest.mode = what.mode;
@@ -158,8 +159,22 @@ SELECTORS_NOINLINE failure core<Backend>::change(record& r, any_interest what) n
   const failure failed = state_.backend.modify(r, was);
   if (failed || r.leaked || !r.attached) [[unlikely]]
     return finish_change(r, was, failed);
+  note_repeated(r, was.mode);
   arm(r);
   return {};
+}
+
+// What the kernel had found of a level-triggered key, and the loop has not reached, need not be remembered if
+// the key becomes an edge or a one-shot: the kernel, which has been asked anew, reports it again if it is
+// still so. Linear in the unreached entries.
+template <selector_backend Backend>
+SELECTORS_COLD void core<Backend>::note_repeated(record& r, trigger was) noexcept {
+  if (was != trigger::level || r.marked || is_reported_again(r)) return;
+  const entry* const first = state_.backend.entries();
+  for (const entry* e = state_.cursor; e != end(); ++e)
+    if (Backend::token(*e) == &r)
+      state_.backend.set_entry(static_cast<std::size_t>(e - first), r,
+                               Backend::events(*e) | entry_is_repeated);
 }
 
 // The rare outcomes of a change: it failed; or the number means another file, and the old one's registration
@@ -169,6 +184,7 @@ SELECTORS_COLD failure core<Backend>::finish_change(record& r, const any_interes
                                                     failure why) noexcept {
   note_leaks();
   if (why) return roll_back(r, was, why);
+  note_repeated(r, was.mode);
   arm(r);
   return {};
 }
@@ -223,6 +239,7 @@ SELECTORS_NOINLINE failure core<Backend>::pause_or_resume(record& r, const any_i
     r.always_ready = false;
     return {};
   }
+  const bool was_paused = r.interest.events.empty();
   const any_interest was = std::exchange(r.interest, what);
   const bool was_always_ready = r.always_ready;
   failure failed;
@@ -241,6 +258,7 @@ SELECTORS_NOINLINE failure core<Backend>::pause_or_resume(record& r, const any_i
     r.always_ready = was_always_ready;
     return failed;
   }
+  if (was_paused && r.attached) note_repeated(r, was.mode);
   arm(r);
   note_leaks();
   return {};
@@ -261,7 +279,7 @@ SELECTORS_NOINLINE void core<Backend>::arm(record& r) noexcept {
   r.failed = r.exhausted = false;
   r.armed = !r.interest.events.empty();
   set_slow_path_mask(r);
-  if (r.always_ready) add_self_reported(r);
+  if (r.always_ready || r.self_reported) add_self_reported(r);
 }
 
 template <selector_backend Backend>

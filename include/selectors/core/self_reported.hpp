@@ -117,9 +117,10 @@ SELECTORS_COLD void core<Backend>::carry_unreached() noexcept {
   bool has_carried = false;
   for (const entry* e = state_.cursor; e != end(); ++e) {
     record& r = *static_cast<record*>(Backend::token(*e));
-    const event_bits bits = Backend::events(*e) & reportable_bits;
+    const event_bits found = Backend::events(*e);
+    const event_bits bits = found & reportable_bits;
     if (!r.registered || bits == 0) continue;
-    const bool is_repeated = is_reported_again(r);
+    const bool is_repeated = is_reported_again(r) || (found & entry_is_repeated) != 0;
     constexpr event_bits reported_once = mask_bits::of(event::priority);
     const event_bits kept = is_repeated ? bits & reported_once : bits;
     if (!r.failed) r.pending_bits = static_cast<std::uint8_t>(r.pending_bits | kept);

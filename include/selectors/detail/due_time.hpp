@@ -107,7 +107,7 @@ constexpr ticks to_ticks(const std::chrono::duration<Rep, Period>& from) noexcep
     if constexpr (in == 1)
       ;
     else if constexpr (in <= max_ticks / by)
-      part = (count % in * by + (is_negative ? 0 : in - 1)) / in;
+      part = count % in * by / in + (!is_negative && count % in * by % in != 0 ? 1 : 0);
     else
       part = scaled(count % in, by, in, !is_negative);
     return {is_negative, whole * by > max_ticks - part ? max_ticks : whole * by + part};
