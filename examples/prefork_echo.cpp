@@ -104,6 +104,7 @@ template <class Backend>
 class parent {
  public:
   parent(net::socket listening, int children, const net::options& options) : children_(children) {
+    std::signal(SIGCHLD, SIG_DFL);  // ignored, which is inherited, it discards how a child has ended
     int ends[2];
     if (::pipe(ends) != 0) throw std::system_error(errno, std::system_category(), "pipe");
     net::socket read_end(net::os::prepared(ends[0]));

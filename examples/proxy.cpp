@@ -99,9 +99,9 @@ class proxy {
       made->client.is_connected = true;
       try {
         made->client.key = &sel_.register_(made->client.socket, event::read, end_of_link{made, true});
-        if (!connect_next(made)) close(*made, "target unreachable");
+        if (!connect_next(made)) refuse(*made);
       } catch (...) {
-        close(*made, "target unreachable");
+        refuse(*made);
         throw;  // out of descriptors, say: the acceptor pauses
       }
     });
@@ -159,7 +159,7 @@ class proxy {
     const int error = net::os::pending_error(target.socket.native_handle());
     if (error == 0) return target.is_connected = true;
     sel_.unregister(*std::exchange(target.key, nullptr));
-    if (!connect_next(which)) close(*which, "target: " + std::system_category().message(error));
+    if (!connect_next(which)) refuse(*which, "target: " + std::system_category().message(error));
     return false;
   }
 
@@ -180,6 +180,12 @@ class proxy {
     if (from.is_at_end && from.received.empty() && !std::exchange(to.has_finished, true))
       net::finish_sending(to.socket);
     return true;
+  }
+
+  // A client that was accepted must not take this for the end of an answer.
+  void refuse(link& which, const std::string& why = "target unreachable") {
+    net::reset_when_closed(which.client.socket);
+    close(which, why);
   }
 
   void reset(link& which) {

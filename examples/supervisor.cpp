@@ -47,6 +47,7 @@ void signal_all(auto& sel, int number) {
 }
 
 void supervise(const std::vector<std::string>& commands) {
+  std::signal(SIGCHLD, SIG_DFL);  // ignored, which is inherited, it discards how a program has ended
   selectors::signal_set signals{SIGINT, SIGTERM};
   selectors::selector<program> sel;
   selectors::timer_queue<std::string> timers;  // of what is to be started; without a command: time to kill

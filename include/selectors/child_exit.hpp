@@ -39,6 +39,7 @@ class watch_or_sigchld {
   }
   child_end reap(pid_t pid) noexcept { return is_fallback_ ? fallback_.reap(pid) : better_.reap(pid); }
   void silence() noexcept { is_fallback_ ? fallback_.silence() : better_.silence(); }
+  void silence_copy() noexcept { is_fallback_ ? fallback_.silence_copy() : better_.silence_copy(); }
   bool kill(pid_t pid, int signal) noexcept {
     return is_fallback_ ? fallback_.kill(pid, signal) : better_.kill(pid, signal);
   }
@@ -67,7 +68,7 @@ using child_watch = sigchld_watch;
 ///     …
 ///     if (const std::optional<int> status = child.reap()) std::cout << WEXITSTATUS(*status);
 ///
-/// By pidfd_open(2) on Linux, and EVFILT_PROC of kqueue(2) on macOS and the BSDs. Where the system has
+/// By pidfd_open(2) on Linux, in an epoll(7) of its own, and EVFILT_PROC of kqueue(2) on macOS and the BSDs. Where the system has
 /// neither (before Linux 5.3, or in a sandbox that forbids it), by a handler of SIGCHLD. That handler also
 /// calls the program's own, if there is one, and examines each watched child, so each end costs a system call
 /// for each of them. A SIGCHLD that every thread blocks is not noticed. A program that sets its own handler
@@ -93,8 +94,8 @@ class basic_child_exit {
   /// Watches the child with this process id: alive, or ended and not yet waited for.
   ///
   /// Throws std::system_error: EINVAL if `pid` is not positive; ECHILD (std::errc::no_child_process) if it is
-  /// no child of this process, or has been waited for; EMFILE, ENFILE, ENOMEM. Three system calls, no
-  /// allocation (SIGCHLD: one).
+  /// no child of this process, or has been waited for; EMFILE, ENFILE, ENOMEM. Two descriptors and six system
+  /// calls with a pidfd, no allocation (SIGCHLD: one).
   template <class = void>
   explicit basic_child_exit(pid_t pid) {
     if (const failure failed = open(pid)) detail::raise(failed, "child_exit");
@@ -125,7 +126,7 @@ class basic_child_exit {
   /// Unregister it before the object is destroyed, as any handle.
   ///
   /// Throws std::system_error with ECHILD (std::errc::no_child_process), once, if somebody else has waited
-  /// for the child: then its status is lost. Never blocks. At most three system calls.
+  /// for the child: then its status is lost. Never blocks. At most five system calls.
   template <class = void>
   std::optional<int> reap() {
     failure failed;
@@ -149,7 +150,8 @@ class basic_child_exit {
   /// Sends the child a signal; 0 sends none and only tests whether it could. False after `reap` has reported
   /// the end, in a child process, or with errno as kill(2) sets it. With a pidfd the signal never reaches
   /// another process (pidfd_send_signal(2)), even if the child was reaped elsewhere; without one it can, if
-  /// another thread reaps the child at the same moment.
+  /// another thread reaps the child at the same moment, or if the program has reaped it and has started another
+  /// one that got the same id.
   bool kill(int signal) noexcept {
     if (!is_reported_ && process_.is_current()) return watch_.kill(pid_, signal);
     errno = ESRCH;
@@ -171,6 +173,12 @@ class basic_child_exit {
 
   std::optional<int> try_reap(failure& failed) noexcept {
     if (is_reported_) return {};
+    if (!process_.is_current()) {
+      is_reported_ = true;
+      watch_.silence_copy();
+      failed = failure::system("waitid", ECHILD);
+      return {};
+    }
     const detail::child_end end = watch_.reap(pid_);
     if (end.state == detail::child_state::is_running) return {};
     is_reported_ = true;

@@ -267,6 +267,7 @@ mailbox<T>::~mailbox() {
 template <class T>
 failure mailbox<T>::adopt() noexcept {
   if (!is_open()) return errc::closed;
+  if (queue_.is_locked_by_this_thread()) return failure::system("lock", EDEADLK);  // forked by a T that moves
   detail::process_stamp here;
   if (const failure failed = here.set()) return failed;
   for (;;) {
@@ -307,14 +308,19 @@ failure mailbox<T>::try_post(D&& value) noexcept(std::is_nothrow_constructible_v
 }
 
 // Converts without the lock, since the conversion may be slow, throw, or use the mailbox; room is reserved
-// meanwhile. It may even fork: then the child's queue has no reservation.
+// meanwhile. It may even fork: then the child's queue, which a post there may have made anew, has no
+// reservation.
 template <class T>
 template <class D>
 failure mailbox<T>::convert_and_post(D&& value) noexcept(std::is_nothrow_constructible_v<T, D>) {
   struct reservation {
     mailbox* of;
+    detail::process_name process = of->process_.load(std::memory_order_relaxed);
+    bool is_there() const noexcept {
+      return of->is_own() && of->process_.load(std::memory_order_relaxed) == process;
+    }
     ~reservation() {
-      if (of == nullptr || !of->is_own() || !of->queue_.lock()) return;
+      if (of == nullptr || !is_there() || !of->queue_.lock()) return;
       of->queue_.give_back();
       of->queue_.unlock();
     }
@@ -323,7 +329,7 @@ failure mailbox<T>::convert_and_post(D&& value) noexcept(std::is_nothrow_constru
   queue_.unlock();
   reservation kept{this};
   T converted = static_cast<T>(std::forward<D>(value));
-  if (!is_own() || !queue_.lock()) return try_post(std::move(converted));
+  if (!kept.is_there() || !queue_.lock()) return try_post(std::move(converted));
   kept.of = nullptr;
   queue_.give_back();
   queue_.append(std::move(converted));

@@ -332,6 +332,19 @@ TEMPLATE_TEST_CASE("what is no child of this process is refused", "[child_exit]"
     CHECK_FALSE(child.reap(error));
     CHECK_FALSE(error);
   }
+#if SELECTORS_HAS_EPOLL
+  std::atomic<pid_t> thread_id{0};
+  std::thread other([&] {
+    thread_id = static_cast<pid_t>(::syscall(SYS_gettid));
+    while (thread_id != 0) std::this_thread::yield();
+  });
+  while (thread_id == 0) std::this_thread::yield();
+  std::error_code no_child;
+  TestType of_a_thread(thread_id, no_child);
+  CHECK(no_child == std::errc::no_child_process);
+  thread_id = 0;
+  other.join();
+#endif
   for (const pid_t none : {0, -1, -1000}) {
     std::error_code error;
     TestType child(none, error);
@@ -597,6 +610,90 @@ TEMPLATE_TEST_CASE("a child process has none of its parent's children", "[child_
   CHECK(WEXITSTATUS(status) == 6);
 }
 
+// fork(2) copies the descriptors by which a child is watched, so that the kernel does not forget them.
+BACKEND_TEST_CASE("a reaped child is silent while another process has a copy", "[child_exit][fork]",
+                  ways_and_backends) {
+  using child_type = typename TestType::child;
+  selector<void, typename TestType::backend> sel;
+  held_child held([] { return 6; });
+  child_type child(held.pid());
+  sel.register_(child, event::read);
+  const held_child has_a_copy;
+  held.release();
+  CHECK(ready_in_the_end(sel).size() == 1);
+  CHECK(WEXITSTATUS(child.reap().value()) == 6);
+  for (int i = 0; i != 3; ++i) expect_idle(sel);
+}
+
+TEMPLATE_TEST_CASE("a process that has closed all descriptors watches its own children as any",
+                   "[child_exit][fork]", child_exit, sigchld_exit) {
+  held_child held([] { return 6; });
+  TestType inherited(held.pid());
+  const bool is_copy_reaped = GENERATE(false, true);
+  CHECK(in_child([&] {
+          for (int number = 3; number != 200; ++number) ::close(number);
+          const pid_t own = ::fork();
+          if (own == 0) ::_exit(42);
+          std::error_code error;
+          TestType child(own, error);
+          if (error) return 1;
+          selector<> sel(error);
+          sel.register_(child, event::read, error);
+          if (error) return 2;
+          if (ready_in_the_end(sel).size() != 1) return 3;
+          if (is_copy_reaped && (inherited.reap(error) || error != std::errc::no_child_process)) return 4;
+          const std::optional<int> status = child.reap(error);
+          if (!status || WEXITSTATUS(*status) != 42) return 5;
+          for (int i = 0; i != 3; ++i)
+            if (!sel.select(std::chrono::milliseconds(5), error).empty()) return 6;
+          return 0;
+        }) == 0);
+  held.release();
+  selector<> sel;
+  sel.register_(inherited, event::read);
+  CHECK(ready_in_the_end(sel).size() == 1);
+  CHECK(WEXITSTATUS(inherited.reap().value()) == 6);
+}
+
+TEST_CASE("a child is reaped and signalled by its id once the program has closed all descriptors",
+          "[child_exit][fork]") {
+  CHECK(in_child([] {
+          const pid_t own = ::fork();
+          if (own == 0)
+            for (;;) ::pause();
+          std::error_code error;
+          child_exit child(own, error);
+          if (error) return 1;
+          for (int number = 3; number != 200; ++number) ::close(number);
+          if (child.reap(error) || error) return 2;
+          if (!child.kill(SIGKILL)) return 3;
+          std::optional<int> status;
+          for (int tries = 0; tries != 1000 && !status; ++tries) {
+            ::usleep(2000);
+            status = child.reap(error);
+          }
+          return status && WTERMSIG(*status) == SIGKILL ? 0 : 4;
+        }) == 0);
+}
+
+TEMPLATE_TEST_CASE("a reaped child is silent even if its handle is beyond the limit by then", "[child_exit]",
+                   child_exit, sigchld_exit) {
+  held_child held([] { return 3; });
+  const auto pipe = make_pipe();
+  std::vector<descriptor> fillers;
+  while (fillers.empty() || fillers.back().get() < 100) fillers.push_back(dup_of(pipe.reader));
+  TestType child(held.pid());
+  selector<> sel;
+  sel.register_(child, event::read);
+  fillers.clear();
+  REQUIRE(child.native_handle() >= 100);
+  const descriptor_limit limit(60);
+  held.release();
+  CHECK(ready_in_the_end(sel).size() == 1);
+  CHECK(WEXITSTATUS(child.reap().value()) == 3);
+  for (int i = 0; i != 3; ++i) expect_idle(sel);
+}
+
 // ---- sandboxes and old kernels
 // --------------------------------------------------------------------------------------
 
@@ -656,7 +753,7 @@ int use_children() {
 TEST_CASE("a system call of pidfds that is forbidden, or unknown, is replaced", "[child_exit][native]") {
   for (const int error : {ENOSYS, EPERM, EACCES, EOPNOTSUPP}) {
     INFO("error " << error);
-    for (const unsigned call : {434U, 424U, unsigned{SYS_dup3}}) {
+    for (const unsigned call : {434U, 424U, unsigned{SYS_epoll_create1}}) {
       INFO("system call " << call);
       CHECK(in_child([&] {
               refuse(call, error);

@@ -9,6 +9,9 @@
 
 #include <selectors/mailbox.hpp>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -43,6 +46,81 @@ struct destroyed_in {
 };
 
 }  // namespace
+
+// The child goes on within the post of its parent that it was made in.
+TEST_CASE("a conversion that forks, and posts in the child, posts to the child's own mailbox",
+          "[mailbox][fork]") {
+  struct forks {
+    mailbox<long>* box;
+    pid_t* child;
+    operator long() const {
+      *child = ::fork();
+      if (*child != 0) return 2;
+      ::alarm(10);
+      std::error_code error;
+      box->post(1L, error);
+      return error ? 3 : 2;
+    }
+  };
+  mailbox<long> box;
+  pid_t child = 0;
+  box.post(forks{&box, &child});
+  const auto all = [&] {
+    std::vector<long> found;
+    for (const long one : box.take()) found.push_back(one);
+    return found;
+  };
+  if (child == 0) {
+    std::vector<long> found = all();
+    box.post(4L);
+    for (const long one : all()) found.push_back(one);
+    end_child(found == std::vector<long>{1, 2, 4} ? 0 : 1);
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  CHECK(status == 0);
+  CHECK(all() == std::vector<long>{2});
+}
+
+namespace {
+
+// Forks when it is moved for the first time, and posts in the child.
+struct forks_when_moved {
+  static inline mailbox<forks_when_moved>* box = nullptr;
+  static inline pid_t child = -1;
+  static inline std::error_code of_child;
+  explicit forks_when_moved(int n) : number(n) {}
+  forks_when_moved(forks_when_moved&& other) noexcept : number(other.number) {
+    if (box == nullptr || child != -1) return;
+    child = ::fork();
+    if (child != 0) return;
+    ::alarm(10);
+    box->post(forks_when_moved(7), of_child);
+  }
+  ~forks_when_moved() = default;
+  int number;
+};
+
+}  // namespace
+
+TEST_CASE("a T that forks when it is moved cannot post in the child meanwhile", "[mailbox][fork]") {
+  mailbox<forks_when_moved> box;
+  forks_when_moved::box = &box;
+  box.post(forks_when_moved(2));
+  if (forks_when_moved::child == 0) {
+    if (forks_when_moved::of_child != std::errc::resource_deadlock_would_occur) end_child(1);
+    end_child(0);
+  }
+  int status = 0;
+  while (::waitpid(forks_when_moved::child, &status, 0) < 0 && errno == EINTR) {
+  }
+  CHECK(status == 0);
+  int sum = 0;
+  for (const forks_when_moved& one : box.take()) sum += one.number;
+  CHECK(sum == 2);
+  forks_when_moved::box = nullptr;
+}
 
 BACKEND_TEST_CASE("a child's mailbox is empty and its own", "[mailbox][fork]", backends) {
   selector<void, TestType> sel;

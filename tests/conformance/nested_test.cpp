@@ -132,7 +132,7 @@ BACKEND_TEST_CASE("files that are always ready, and marked keys, wake the outer 
     expect_ready(inner, {{pipe.reader.get(), event::read}});
   }
   SECTION("a mark that becomes requested") {
-    inner.modify(pipe.reader, GENERATE(event_mask(), event_mask(event::write)));
+    inner.modify(pipe.reader, {});
     inner.mark_ready(pipe.reader, event::read);
     CHECK_FALSE(outer.hears());
     inner.modify(pipe.reader, event::read);

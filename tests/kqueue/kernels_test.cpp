@@ -44,8 +44,8 @@ void expect_no_spin(tested& sel) {
     return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
   };
   const auto before = used();
-  expect_idle_for(sel, 200ms);
-  CHECK(used() - before < 100ms);
+  expect_idle_for(sel, 60ms);
+  CHECK(used() - before < 30ms);
 }
 
 // A FIFO that has been unlinked, opened at both ends.

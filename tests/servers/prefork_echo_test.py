@@ -65,7 +65,10 @@ class PreforkTest(EchoBehaviour, driver.CommandLine):
         self.assertEqual(server.process.wait(driver.PATIENCE), 0)
 
     def test_a_child_that_dies_is_replaced(self):
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # which a program inherits
+        self.addCleanup(signal.signal, signal.SIGCHLD, signal.SIG_DFL)
         server = self.server("--verbose", "--children", "3")
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         before = set(server.children())
         clients = [self.connect(server) for _ in range(12)]
         for client in clients:

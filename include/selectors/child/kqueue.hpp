@@ -45,12 +45,13 @@ class kqueue_watch {
   native_handle_type native_handle() const noexcept { return queue_.get(); }
   child_end reap(pid_t pid) noexcept { return reap_child(pid); }
 
-  // Takes the event, which is reported once, and before the child can be reaped. Not in a child process,
-  // where the number is free or reused.
+  // Takes the event, which is reported once, and before the child can be reaped.
   void silence() noexcept {
     event got{};
-    if (process_.is_current()) call(nullptr, &got);
+    call(nullptr, &got);
   }
+  // In a child process the number is free or reused.
+  void silence_copy() noexcept {}
 
   bool kill(pid_t pid, int signal) noexcept { return kill_child(pid, signal); }
 

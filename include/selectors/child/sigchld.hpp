@@ -24,9 +24,9 @@
 namespace SELECTORS_NAMESPACE::detail {
 
 // Reports the end of a child by SIGCHLD, where the system has nothing better. Signals coalesce, so the
-// handler examines each watched child, with one system call each. It also calls the program's own handler. A
-// handler that the program sets later must call the one that it replaces; otherwise ends are missed until the
-// next child is watched.
+// handler examines each watched child, with one system call each. It also calls the program's own handler,
+// which must return: after siglongjmp(3) it is not called again in that thread. A handler that the program
+// sets later must call the one that it replaces; otherwise ends are missed until the next child is watched.
 class sigchld_watch {
  public:
   failure open(pid_t pid, bool& is_missing) noexcept {
@@ -51,11 +51,13 @@ class sigchld_watch {
     return end;
   }
 
-  // Nothing to do: the handler notifies only once.
+  // The handler notifies only once.
   void silence() noexcept {
-    listener_->is_reported.store(true);
-    if (!listener_->is_inherited()) listener_->bell.reset();
+    silence_copy();
+    listener_->bell.reset();
   }
+  // In a child process.
+  void silence_copy() noexcept { listener_->is_reported.store(true); }
 
   bool kill(pid_t pid, int signal) noexcept { return kill_child(pid, signal); }
 
@@ -77,7 +79,7 @@ class sigchld_watch {
       if (!is_reported.exchange(true)) bell.notify();
     }
     void start_anew() noexcept {
-      if (!is_reported.load() || is_inherited()) return;
+      if (!is_reported.load()) return;
       bell.reset();
       is_reported.store(false);
       look();
