@@ -202,6 +202,8 @@ BACKEND_TEST_CASE(
   (void)sel.select(0s);
   const bool is_drained = GENERATE(true, false);
   const int how = GENERATE(0, 1, 2, 3);
+  // libkqueue does not know that the number is another file's.
+  if (how == 3 && is_kqueue<TestType> && !SELECTORS_HAS_KERNEL_KQUEUE) return;
   if (is_drained) read_byte(pipe.reader);
   if (how == 0) sel.modify(pipe.reader, oneshot(event::read));
   if constexpr (TestType::supports(trigger::edge, false)) {

@@ -103,9 +103,13 @@ inline failure core<Backend>::modify(lookup which, any_interest what) noexcept {
     return refusal_to_modify(which, what.events, what.exclusive);
   if (!can_be_plain(what)) return change(*r, what);
   const std::uint32_t mask = plain_mask_of(what);
-  if (what.mode == trigger::level && r->slow_path_mask == mask) {
-    count(statistic::saved);
-    return {};
+  if (what.mode == trigger::level) {
+    if (r->slow_path_mask == mask) {
+      count(statistic::saved);
+      return {};
+    }
+  } else if ((r->slow_path_mask & is_not_edge) != 0) {
+    return change(*r, what);  // is not an edge yet
   }
   return change_plainly(*r, mask);
 }
@@ -123,8 +127,7 @@ SELECTORS_COLD failure core<Backend>::refusal_to_modify(lookup which, event_mask
 template <selector_backend Backend>
 SELECTORS_NOINLINE failure core<Backend>::change_plainly(record& r, std::uint32_t mask) noexcept {
   const any_interest what = plain_interest_of(mask);
-  const std::uint32_t odd = is_not_plain | (~mask & is_not_edge);  // also if an edge is not one yet
-  if ((r.slow_path_mask & odd) != 0 || what.events.empty()) [[unlikely]]
+  if ((r.slow_path_mask & is_not_plain) != 0 || what.events.empty()) [[unlikely]]
     return change_oddly(r, mask);
   r.interest.events = what.events;
   r.interest.mode = what.mode;
