@@ -621,7 +621,8 @@ BACKEND_TEST_CASE("a reaped child is silent while another process has a copy", "
   const held_child has_a_copy;
   held.release();
   CHECK(ready_in_the_end(sel).size() == 1);
-  CHECK(WEXITSTATUS(child.reap().value()) == 6);
+  const int status = child.reap().value();
+  CHECK(WEXITSTATUS(status) == 6);
   for (int i = 0; i != 3; ++i) expect_idle(sel);
 }
 
@@ -652,7 +653,8 @@ TEMPLATE_TEST_CASE("a process that has closed all descriptors watches its own ch
   selector<> sel;
   sel.register_(inherited, event::read);
   CHECK(ready_in_the_end(sel).size() == 1);
-  CHECK(WEXITSTATUS(inherited.reap().value()) == 6);
+  const int status = inherited.reap().value();
+  CHECK(WEXITSTATUS(status) == 6);
 }
 
 TEST_CASE("a child is reaped and signalled by its id once the program has closed all descriptors",
@@ -690,7 +692,8 @@ TEMPLATE_TEST_CASE("a reaped child is silent even if its handle is beyond the li
   const descriptor_limit limit(60);
   held.release();
   CHECK(ready_in_the_end(sel).size() == 1);
-  CHECK(WEXITSTATUS(child.reap().value()) == 3);
+  const int status = child.reap().value();
+  CHECK(WEXITSTATUS(status) == 3);
   for (int i = 0; i != 3; ++i) expect_idle(sel);
 }
 

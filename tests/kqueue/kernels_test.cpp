@@ -417,6 +417,7 @@ TEST_CASE("the end of a child is an event of a queue of its own", "[kernels]") {
   basic_child_exit<detail::kqueue_watch> child(pid);
   sel.register_(child, event::read);
   expect_no_spin(sel);
+  CHECK(child.kill(0));
   writer.close();
   expect_ready(sel, {{child.native_handle(), event::read}});
   const auto status = child.reap();
