@@ -68,11 +68,11 @@ using child_watch = sigchld_watch;
 ///     …
 ///     if (const std::optional<int> status = child.reap()) std::cout << WEXITSTATUS(*status);
 ///
-/// By pidfd_open(2) on Linux, in an epoll(7) of its own, and EVFILT_PROC of kqueue(2) on macOS and the BSDs. Where the system has
-/// neither (before Linux 5.3, or in a sandbox that forbids it), by a handler of SIGCHLD. That handler also
-/// calls the program's own, if there is one, and examines each watched child, so each end costs a system call
-/// for each of them. A SIGCHLD that every thread blocks is not noticed. A program that sets its own handler
-/// of SIGCHLD later must call the one that it replaces.
+/// By pidfd_open(2) on Linux, in an epoll(7) of its own, and EVFILT_PROC of kqueue(2) on macOS and the BSDs.
+/// Where the system has neither (before Linux 5.3, or in a sandbox that forbids it), by a handler of SIGCHLD.
+/// That handler also calls the program's own, if there is one, and examines each watched child, so each end
+/// costs a system call for each of them. A SIGCHLD that every thread blocks is not noticed. A program that sets
+/// its own handler of SIGCHLD later must call the one that it replaces.
 ///
 /// It does not own the child: its destructor neither waits nor kills. The child remains a zombie until
 /// somebody waits for it: `reap`, or waitpid(2) by the program. Do not reap it elsewhere meanwhile, by
