@@ -71,8 +71,8 @@ using child_watch = sigchld_watch;
 /// By pidfd_open(2) on Linux, in an epoll(7) of its own, and EVFILT_PROC of kqueue(2) on macOS and the BSDs.
 /// Where the system has neither (before Linux 5.3, or in a sandbox that forbids it), by a handler of SIGCHLD.
 /// That handler also calls the program's own, if there is one, and examines each watched child, so each end
-/// costs a system call for each of them. A SIGCHLD that every thread blocks is not noticed. A program that sets
-/// its own handler of SIGCHLD later must call the one that it replaces.
+/// costs a system call for each of them. A SIGCHLD that every thread blocks is not noticed. A program that
+/// sets its own handler of SIGCHLD later must call the one that it replaces.
 ///
 /// It does not own the child: its destructor neither waits nor kills. The child remains a zombie until
 /// somebody waits for it: `reap`, or waitpid(2) by the program. Do not reap it elsewhere meanwhile, by
@@ -150,8 +150,8 @@ class basic_child_exit {
   /// Sends the child a signal; 0 sends none and only tests whether it could. False after `reap` has reported
   /// the end, in a child process, or with errno as kill(2) sets it. With a pidfd the signal never reaches
   /// another process (pidfd_send_signal(2)), even if the child was reaped elsewhere; without one it can, if
-  /// another thread reaps the child at the same moment, or if the program has reaped it and has started another
-  /// one that got the same id.
+  /// another thread reaps the child at the same moment, or if the program has reaped it and has started
+  /// another one that got the same id.
   bool kill(int signal) noexcept {
     if (!is_reported_ && process_.is_current()) return watch_.kill(pid_, signal);
     errno = ESRCH;

@@ -54,7 +54,8 @@
 //
 // A selector or a queue that is cleared, closed or destroyed lets go of those who wait in it. They are never
 // resumed, not even by the other of the two, and remain the program's to destroy. Neither is moved while
-// somebody waits in it. `mark_ready` wakes who waits; a mark that was made while nobody waited is dropped by the wait.
+// somebody waits in it. `mark_ready` wakes who waits; a mark that was made while nobody waited is dropped by
+// the wait.
 //
 // Other data: a selector<coroutine_waiter> holds coroutines alone. Where there are handlers, too, it is
 // registered in their selector, for read, and `resume(sel.select(0s))` is its handler. On poll and select,

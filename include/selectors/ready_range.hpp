@@ -17,8 +17,8 @@ namespace SELECTORS_NAMESPACE::detail {
 
 /// What a select found: a view and single-pass input range of ready_event by value. The selector itself keeps
 /// the position, so the next select knows which entries a loop did not reach. An entry is reached when
-/// `begin()` or `++` arrives at it. A range is used until the next select; once a loop over it has come to its
-/// end, it is used up.
+/// `begin()` or `++` arrives at it. A range is used until the next select; once a loop over it has come to
+/// its end, it is used up.
 template <class Data, selector_backend Backend>
 class ready_range {
  public:

@@ -355,8 +355,8 @@ class timer_queue {
 
   /// When the first timer is due: what `select_until` takes. time_point::max(), for which it waits forever,
   /// if there is none, or only timers that are never due. Amortized O(1), and O(log n) for each timer moved
-  /// later since. In a loop over `expired`, linear in the timers added there, once after the earliest of these
-  /// was cancelled or moved.
+  /// later since. In a loop over `expired`, linear in the timers added there, once after the earliest of
+  /// these was cancelled or moved.
   [[nodiscard]] time_point next() const noexcept { return store_.heap().earliest(); }
 
   /// The timers that are due by `now`, the earliest first, those due at the same time in the order in which

@@ -147,7 +147,8 @@ class Build:
             stdout=subprocess.DEVNULL,
             check=True,
         )
-        self._until_it_compiles(["ninja", "-C", str(self.out), "-k", "0", "-j", str(self.jobs), *self.suite["targets"]])
+        ninja = ["ninja", "-C", str(self.out), "-k", "0", "-j", str(self.jobs)]
+        self._until_it_compiles([*ninja, *self.suite["targets"]])
         self.mutants = [mutant for mutant in self.mutants if mutant.number not in self.dropped]
 
     def _drop_what_is_left_out(self, probes, text):

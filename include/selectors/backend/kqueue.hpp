@@ -43,9 +43,8 @@ namespace SELECTORS_NAMESPACE {
 ///
 /// Descriptors that a kqueue refuses (macOS: /dev/tty) or reports wrongly (NetBSD: FIFOs) are watched by
 /// select(2) beside the queue; while there are any, each wait costs two system calls. select(2) has no edges,
-/// so a FIFO's edge does not report the end on macOS, and a terminal that the kqueue refuses can be registered
-/// level-triggered or one-shot only; edge-triggered,
-/// it fails with kevent(2)'s EINVAL.
+/// so a FIFO's edge does not report the end on macOS, and a terminal that the kqueue refuses can be
+/// registered level-triggered or one-shot only; edge-triggered, it fails with kevent(2)'s EINVAL.
 ///
 /// `native_handle` is the queue itself, which can be watched by poll(2), select(2) and another queue: it is
 /// readable while one of the filters, or the selector itself, has something to report. For the latter it
