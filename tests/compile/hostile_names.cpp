@@ -125,8 +125,7 @@ int run_timers() {
   auto& first = timers.add(std::chrono::seconds(0), hostile::connection{});
   timers.add(std::chrono::hours(1), hostile::connection{});
   const auto id = first.id();
-  std::error_code error;
-  if (timers.find(id) == nullptr || !timers.move(first, std::chrono::seconds(0), error)) return 8;
+  if (timers.find(id) == nullptr || !timers.move(id, std::chrono::seconds(0))) return 8;
   for (auto it = timers.begin(); it != timers.end(); ++it)
     if (it->data().of != nullptr) return 9;
   other = std::move(timers);
