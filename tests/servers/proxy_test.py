@@ -59,6 +59,15 @@ class ThroughTheProxy(EchoBehaviour, driver.CommandLine):
     def setUp(self):
         command_to(ECHO.address)
 
+    def connect(self, server):
+        """Tries again: who cannot be served is reset, perhaps before connect(2) returns."""
+        for _ in range(10):
+            try:
+                return super().connect(server)
+            except ConnectionResetError:
+                pass
+        return super().connect(server)
+
     def test_out_of_descriptors_it_pauses_and_goes_on(self):
         server = self.server(limit=14)
         clients = [self.connect(server) for _ in range(20)]
@@ -94,14 +103,15 @@ class Proxy(driver.ServerTest):
         server = self.server("--verbose")
         open_before = server.descriptors()
         for _ in range(3):
-            client = self.connect(server)
             with self.assertRaises(ConnectionResetError):  # no end that one could take for an answer's
+                client = self.connect(server)
                 while client.more():
                     pass
         driver.until(lambda: server.descriptors() == open_before)
         self.assert_idle(server)
         code, err = server.end()
-        self.assertEqual((code, err.count("refused")), (0, 3))
+        self.assertEqual(code, 0)
+        self.assertGreaterEqual(err.count("refused"), 3, err)
 
     def test_the_next_address_is_tried(self):
         with socket.create_server(("127.0.0.1", 0)) as listening:
