@@ -756,7 +756,7 @@ int use_children() {
 TEST_CASE("a system call of pidfds that is forbidden, or unknown, is replaced", "[child_exit][native]") {
   for (const int error : {ENOSYS, EPERM, EACCES, EOPNOTSUPP}) {
     INFO("error " << error);
-    for (const unsigned call : {434U, 424U, unsigned{SYS_epoll_create1}}) {
+    for (const unsigned call : {434U, 424U, unsigned{SYS_dup3}}) {
       INFO("system call " << call);
       CHECK(in_child([&] {
               refuse(call, error);
