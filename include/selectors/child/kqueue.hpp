@@ -9,7 +9,6 @@
 #include <selectors/error.hpp>
 #include <selectors/handle.hpp>
 #include <selectors/os/child.hpp>
-#include <selectors/os/fork.hpp>
 
 #include <sys/types.h>
 
@@ -28,7 +27,6 @@ class kqueue_watch {
   // already.
   failure open(pid_t pid, bool& is_missing) noexcept {
     if (const failure failed = find_child(pid)) return failed;
-    if (const failure failed = process_.set()) return failed;
     if (const failure failed = queue_.open()) return failed;
     event change{};
     change.ident = static_cast<decltype(change.ident)>(pid);
@@ -68,7 +66,6 @@ class kqueue_watch {
   }
 
   kqueue_descriptor queue_;
-  process_stamp process_;  // the process that made the queue
 };
 
 }  // namespace SELECTORS_NAMESPACE::detail
